@@ -1,0 +1,48 @@
+// Package crd holds the CustomResourceDefinitions generated from the types in api.
+package crd
+
+//go:generate go tool controller-gen object paths=../...
+//go:generate go tool controller-gen crd paths=../... output:crd:dir=.
+
+import (
+	"embed"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+)
+
+//go:embed *.yaml
+var files embed.FS
+
+// Hub returns the definitions that the optional hub cluster needs: ClusterResourcePlacement and MemberCluster. The
+// caller owns the result.
+func Hub() []*unstructured.Unstructured {
+	return []*unstructured.Unstructured{
+		load("placement.kubernetes-fleet.io_clusterresourceplacements.yaml"),
+		load("cluster.kubernetes-fleet.io_memberclusters.yaml"),
+	}
+}
+
+// Member returns the definitions that every member needs: ServiceExport, ServiceImport and MultiClusterService. The
+// caller owns the result.
+func Member() []*unstructured.Unstructured {
+	return []*unstructured.Unstructured{
+		load("networking.fleet.azure.com_serviceexports.yaml"),
+		load("networking.fleet.azure.com_serviceimports.yaml"),
+		load("networking.fleet.azure.com_multiclusterservices.yaml"),
+	}
+}
+
+// load panics on a bad file: the files are part of the binary, so no input of a user can make it fail.
+func load(name string) *unstructured.Unstructured {
+	data, err := files.ReadFile(name)
+	if err != nil {
+		panic(fmt.Sprintf("crd: %v", err))
+	}
+	u := &unstructured.Unstructured{}
+	if err := yaml.UnmarshalStrict(data, &u.Object); err != nil {
+		panic(fmt.Sprintf("crd: %s: %v", name, err))
+	}
+	return u
+}

@@ -1,0 +1,32 @@
+package api
+
+// Names of our own that more than one package must agree on.
+const (
+	// SystemNamespace is where gitfleet keeps its own objects on a member. It is never placed from a repository.
+	SystemNamespace = "gitfleet-system"
+
+	// FieldManager is our name in managedFields, for everything applied from a repository.
+	FieldManager = "gitfleet"
+
+	// AnnotationAppliedHash on a placed object is the digest of what was last applied.
+	AnnotationAppliedHash = "gitfleet.dev/applied-hash"
+
+	// AnnotationRevision on an ApplySet parent is the commit that caused its last change.
+	AnnotationRevision = "gitfleet.dev/revision"
+
+	// AnnotationPolicyDigest on an ApplySet parent is the digest of the policy that chose the cluster.
+	AnnotationPolicyDigest = "gitfleet.dev/policy-digest"
+
+	// LabelCRDRevision on a CustomResourceDefinition tells that gitfleet installed it, and which edition. One without
+	// it is somebody else's and is never modified.
+	LabelCRDRevision = "gitfleet.dev/crd-revision"
+)
+
+// Names of KEP-3659, ApplySets: https://github.com/kubernetes/enhancements/tree/master/keps/sig-cli/3659-kubectl-apply-prune
+const (
+	ApplySetPartOfLabel    = "applyset.kubernetes.io/part-of"               // on members of a set: the set's id
+	ApplySetIDLabel        = "applyset.kubernetes.io/id"                    // on its parent
+	ApplySetToolingAnno    = "applyset.kubernetes.io/tooling"               // on its parent: tool/version
+	ApplySetGroupKindsAnno = "applyset.kubernetes.io/contains-group-kinds"  // on its parent: "Deployment.apps,Service"
+	ApplySetNamespacesAnno = "applyset.kubernetes.io/additional-namespaces" // on its parent: namespaces besides its own
+)

@@ -1,0 +1,28 @@
+// Package v1beta1 holds the placement API of KubeFleet (group placement.kubernetes-fleet.io): ClusterResourcePlacement,
+// with every field that manifests written for Azure Kubernetes Fleet Manager may carry.
+//
+// +kubebuilder:object:generate=true
+// +groupName=placement.kubernetes-fleet.io
+package v1beta1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Group is the API group of placements.
+const Group = "placement.kubernetes-fleet.io"
+
+// GroupVersion is the version this package describes.
+var GroupVersion = schema.GroupVersion{Group: Group, Version: "v1beta1"}
+
+// ClusterResourcePlacementGVK identifies ClusterResourcePlacement documents.
+var ClusterResourcePlacementGVK = GroupVersion.WithKind("ClusterResourcePlacement")
+
+// AddToScheme registers the kinds of this package.
+func AddToScheme(s *runtime.Scheme) error {
+	s.AddKnownTypes(GroupVersion, &ClusterResourcePlacement{}, &ClusterResourcePlacementList{})
+	metav1.AddToGroupVersion(s, GroupVersion)
+	return nil
+}
