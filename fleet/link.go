@@ -1,0 +1,198 @@
+package fleet
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// link knows whether the member's API server can be used. Whatever breaks only raises a suspicion; one probe decides, so
+// that a single lost connection is not a lost member, and a lost member is not asked by every watch it has.
+type link struct {
+	member  string
+	timing  timing
+	notify  func()
+	again   func()                                                               // called after each new connection; set before run
+	probe   func(ctx context.Context, identify bool) (version string, err error) // asks for the version only when told to
+	suspect chan struct{}                                                        // holds one token while there is a suspicion
+
+	mu       sync.Mutex
+	state    State
+	latest   connection
+	doubtful bool          // a suspicion is being examined
+	usable   chan struct{} // closed while Ready and not doubtful
+}
+
+// connection is one uninterrupted time of the member being reachable.
+type connection struct {
+	epoch int             // counted from 1; 0 before the first
+	lost  context.Context // ends with it
+	lose  context.CancelFunc
+}
+
+// bind returns a context that ends with ctx or with the connection.
+func (c connection) bind(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(c.lost, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+func newLink(member string, t timing, notify func()) *link {
+	return &link{
+		member: member, timing: t, notify: notify,
+		suspect: make(chan struct{}, 1), usable: make(chan struct{}),
+		state: State{Phase: Connecting, Since: time.Now()},
+	}
+}
+
+func (l *link) snapshot() State {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state
+}
+
+// current returns the number of the present connection, and why there is none.
+func (l *link) current() (epoch int, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch l.state.Phase {
+	case Ready:
+		return l.latest.epoch, nil
+	case Unreachable:
+		return l.latest.epoch, l.state.Err
+	default:
+		return l.latest.epoch, errConnecting
+	}
+}
+
+// refused returns the error for a request that is not worth sending.
+func (l *link) refused() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state.Err
+}
+
+// wait blocks until the member can be used and returns the connection.
+func (l *link) wait(ctx context.Context) (connection, error) {
+	for {
+		l.mu.Lock()
+		usable := l.usable
+		l.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return connection{}, context.Cause(ctx)
+		case <-usable:
+		}
+		l.mu.Lock()
+		ok, latest := !l.doubtful && l.state.Phase == Ready, l.latest
+		l.mu.Unlock()
+		if ok {
+			return latest, nil
+		}
+	}
+}
+
+// seen notes that the member sent something.
+func (l *link) seen() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.state.LastSeen = time.Now()
+}
+
+// suspicion has the member probed now. It does nothing while that happens already.
+func (l *link) suspicion() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.doubtful || l.state.Phase != Ready {
+		return
+	}
+	l.doubtful = true
+	l.usable = make(chan struct{})
+	l.suspect <- struct{}{} // never blocks: one token for one doubt
+}
+
+// outdate makes everything that was listed on the present connection count as old.
+func (l *link) outdate() {
+	l.mu.Lock()
+	l.epoch++
+	l.mu.Unlock()
+	l.notify()
+}
+
+// up records that a probe was answered.
+func (l *link) up(version string) {
+	l.mu.Lock()
+	connected := l.state.Phase != Ready
+	if connected {
+		l.state.Phase, l.state.Since, l.state.Err = Ready, time.Now(), nil
+		l.state.Version = version
+		l.latest.epoch++
+		l.latest.lost, l.latest.lose = context.WithCancel(context.Background())
+	}
+	l.doubtful = false
+	close(l.usable)
+	l.mu.Unlock()
+	if connected {
+		l.again()
+		l.notify()
+	}
+}
+
+// down records that a probe was not answered.
+func (l *link) down(err error) {
+	l.mu.Lock()
+	if l.state.Phase != Unreachable {
+		l.state.Phase, l.state.Since = Unreachable, time.Now()
+	}
+	l.state.Err = unreachable(l.member, err)
+	if l.latest.lose != nil {
+		l.latest.lose()
+	}
+	l.doubtful = false
+	l.mu.Unlock()
+	l.notify()
+}
+
+// run connects, and then probes whenever there is a suspicion, until ctx ends.
+func (l *link) run(ctx context.Context) {
+	for {
+		l.connect(ctx)
+		answered := time.Now()
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.suspect:
+		}
+		// A connection that breaks again and again must not turn into a storm of probes.
+		pause(ctx, time.Until(answered.Add(l.timing.retryMin)))
+	}
+}
+
+// connect probes until the member answers, with growing, random pauses.
+func (l *link) connect(ctx context.Context) {
+	delay := l.timing.retryMin
+	for ctx.Err() == nil {
+		version, err := l.probe(ctx, l.snapshot().Phase != Ready)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			l.up(version)
+			return
+		}
+		l.down(err)
+		pause(ctx, delay/2+rand.N(delay))
+		delay = min(2*delay, l.timing.retryMax)
+	}
+}
+
+// pause waits for d or the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

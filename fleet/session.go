@@ -1,0 +1,207 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+)
+
+// Phase is whether a member can be used.
+type Phase string
+
+// The phases.
+const (
+	Connecting  Phase = "Connecting"  // not yet reached for the first time, nor failed to
+	Ready       Phase = "Ready"       // it answers
+	Unreachable Phase = "Unreachable" // it does not; it is probed until it does
+)
+
+// State is what a session knows of its member's API server.
+type State struct {
+	Phase    Phase
+	Since    time.Time // when Phase began
+	LastSeen time.Time // when the member last sent anything; zero when never. In a quiet fleet that is minutes ago while all is well
+	Err      error     // *UnreachableError while Unreachable, otherwise nil
+	Version  string    // the API server's, such as "v1.37.2"; empty until known
+}
+
+// Session is one member's connection, shared by everyone who reads or writes there. All methods may be called from any
+// goroutine.
+type Session struct {
+	name    string
+	link    *link
+	catalog *catalog
+	dynamic dynamic.Interface
+	meta    metadata.Interface
+	conns   *connections
+
+	definitions *Watch // CustomResourceDefinitions
+	nodes       *Watch
+
+	ctx     context.Context
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+	changed chan struct{} // holds one token while a notification is due
+
+	mu      sync.Mutex
+	watches map[string]*Watch
+}
+
+// Open starts a session with the member called name; it never blocks and makes its requests in the background. notify
+// is called after any change of state or of a watched object: coalesced, never concurrently with itself, and it must
+// not block. The error is about cfg alone; that a member cannot be reached is a State.
+func Open(name string, cfg *rest.Config, notify func()) (*Session, error) {
+	return open(name, cfg, notify, defaultTiming)
+}
+
+// timing is every duration a session waits for; tests shorten it.
+type timing struct {
+	request   time.Duration // a request that is not a watch, until its last byte
+	header    time.Duration // a watch, until it is accepted
+	probe     time.Duration // one probe
+	retryMin  time.Duration // the first pause between probes of a member that does not answer
+	retryMax  time.Duration // the longest one
+	pingAfter time.Duration // silence after which an HTTP/2 connection is pinged
+	ping      time.Duration // how long the answer to that may take
+}
+
+// A hung member shows after pingAfter + ping + probe: 30 seconds.
+var defaultTiming = timing{
+	request: 60 * time.Second, header: 30 * time.Second, probe: 5 * time.Second,
+	retryMin: time.Second, retryMax: 20 * time.Second,
+	pingAfter: 15 * time.Second, ping: 10 * time.Second,
+}
+
+func open(name string, cfg *rest.Config, notify func(), t timing) (*Session, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Session{name: name, ctx: ctx, cancel: cancel, changed: make(chan struct{}, 1), watches: map[string]*Watch{}}
+	s.link = newLink(name, t, s.touch)
+	if err := s.connect(cfg, t); err != nil {
+		cancel()
+		return nil, fmt.Errorf("member %s: %w", name, err)
+	}
+	s.wg.Go(func() { s.link.run(ctx) })
+	s.wg.Go(func() { s.notifyLoop(notify) })
+	s.watchOwn()
+	return s, nil
+}
+
+// watchOwn starts the two watches that every session has.
+func (s *Session) watchOwn() {
+	// Definitions of kinds are watched because they are what makes cached discovery wrong.
+	s.definitions = s.newWatch(WatchSpec{
+		Key:      "fleet/crds",
+		Resource: schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"},
+		Metadata: true,
+		Reduce:   func(u *unstructured.Unstructured) any { return u.GetResourceVersion() },
+	})
+	s.definitions.onChange = s.catalog.definitionChanged
+	s.definitions.builtin = true
+	s.nodes = s.newWatch(WatchSpec{
+		Key:      "fleet/nodes",
+		Resource: schema.GroupVersionResource{Version: "v1", Resource: "nodes"},
+		Metadata: true,
+		Reduce:   func(*unstructured.Unstructured) any { return true },
+	})
+	s.nodes.builtin = true
+	s.wg.Go(s.definitions.run)
+	s.wg.Go(s.nodes.run)
+}
+
+// Close stops everything and waits for it. Requests still running are cut off.
+func (s *Session) Close() {
+	s.mu.Lock()
+	s.cancel()
+	s.mu.Unlock()
+	s.conns.close()
+	s.wg.Wait()
+}
+
+// Relist makes every watch list anew; until it has, it is not Synced. It is for who learned from the answer to a write
+// that the member holds what a synced watch does not show: an API server, or something before it, once answered a list
+// wrongly, and no stream of changes will ever mend that.
+func (s *Session) Relist() {
+	s.link.outdate()
+	s.conns.interrupt()
+}
+
+// Name returns the member's name.
+func (s *Session) Name() string { return s.name }
+
+// State returns whether the member can be used, and otherwise why not.
+func (s *Session) State() State { return s.link.snapshot() }
+
+// Dynamic returns a client without a rate limit of its own. A request takes a minute at most, unless it is a watch, and
+// fails at once with an *UnreachableError while the member is unreachable.
+func (s *Session) Dynamic() dynamic.Interface { return s.dynamic }
+
+// Mapping returns the resource and scope of a kind, from cached discovery. A kind that discovery does not hold is looked
+// for again only when a CustomResourceDefinition of its group has changed since, or the member was unreachable; when
+// that change is a few seconds old Mapping waits for the API server to catch up with it. The error is a
+// meta.NoKindMatchError (meta.IsNoMatchError) when the member does not serve the kind, and something else when that is
+// not known. Kinds of an aggregated API server that starts later are found after the next reconnection.
+func (s *Session) Mapping(ctx context.Context, gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
+	return s.catalog.mapping(ctx, gvk)
+}
+
+// Nodes returns the number of nodes, as last seen; known is false until they were counted for the first time.
+func (s *Session) Nodes() (n int, known bool) { return s.nodes.count() }
+
+// Watch starts watching what spec describes, or returns the watch that already has spec's key (whatever else spec
+// says). It keeps its last content while the member is unreachable and continues by itself when it is back, or when the
+// kind is served at last.
+//
+// With a label selector, the disappearance of an object means only that it no longer matches: it may have been deleted,
+// or have lost the label. Whoever acts on the difference confirms it with a GET.
+func (s *Session) Watch(spec WatchSpec) *Watch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w, ok := s.watches[spec.Key]; ok {
+		return w
+	}
+	w := s.newWatch(spec)
+	s.watches[spec.Key] = w
+	if s.ctx.Err() == nil {
+		s.wg.Go(w.run)
+	}
+	return w
+}
+
+// Unwatch stops the watch with that key and forgets its content. It does nothing when there is none.
+func (s *Session) Unwatch(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w, ok := s.watches[key]; ok {
+		w.cancel()
+		delete(s.watches, key)
+	}
+}
+
+// touch makes one notification due.
+func (s *Session) touch() {
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Session) notifyLoop(notify func()) {
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-s.changed:
+			if notify != nil {
+				notify()
+			}
+		}
+	}
+}

@@ -1,0 +1,364 @@
+package memfleet
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// Proxy stands before an API server, real or in-memory: it records requests and breaks the ones a Rule says. Clients
+// reach it by HTTPS, with HTTP/2 or HTTP/1.1, without credentials; the proxy shows the server its own.
+type Proxy struct {
+	server   *httptest.Server
+	gate     *gate
+	upstream *url.URL
+	forward  *httputil.ReverseProxy
+	closed   context.Context
+	close    context.CancelFunc
+
+	mu       sync.Mutex
+	rule     Rule
+	requests []*Request
+	seq      int
+}
+
+// NewProxy starts a proxy before the API server that upstream reaches.
+func NewProxy(upstream *rest.Config) (*Proxy, error) {
+	upstream = rest.CopyConfig(upstream)
+	upstream.Dial = (&net.Dialer{}).DialContext // a dialer of its own makes client-go give it connections of its own
+	transport, err := rest.TransportFor(upstream)
+	if err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
+	}
+	target, _, err := rest.DefaultServerUrlFor(upstream)
+	if err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
+	}
+	p := &Proxy{upstream: target, gate: &gate{Listener: listener, open: map[net.Conn]struct{}{}}}
+	p.closed, p.close = context.WithCancel(context.Background())
+	p.forward = &httputil.ReverseProxy{
+		Rewrite:        p.rewrite,
+		Transport:      transport,
+		FlushInterval:  -1,
+		ModifyResponse: p.modify,
+		ErrorLog:       log.New(io.Discard, "", 0),
+		// A server that does not answer must look like one, not like a proxy that does.
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	}
+	p.server = &httptest.Server{
+		Listener:    p.gate,
+		Config:      &http.Server{Handler: http.HandlerFunc(p.serve), ErrorLog: log.New(io.Discard, "", 0)},
+		EnableHTTP2: true,
+	}
+	p.server.StartTLS()
+	return p, nil
+}
+
+// Close stops the proxy and breaks every connection.
+func (p *Proxy) Close() {
+	p.close()
+	p.gate.shut(true)
+	p.server.Close()
+	utilnet.CloseIdleConnectionsFor(p.forward.Transport)
+}
+
+// Config returns how to reach the server through the proxy.
+func (p *Proxy) Config() *rest.Config {
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.server.Certificate().Raw})
+	return &rest.Config{Host: p.server.URL, TLSClientConfig: rest.TLSClientConfig{CAData: ca}}
+}
+
+// WriteKubeconfig writes a file in dir with one context of that name, which leads through the proxy, and returns its path.
+func (p *Proxy) WriteKubeconfig(dir, contextName string) (string, error) {
+	cfg := p.Config()
+	file := filepath.Join(dir, contextName+".kubeconfig")
+	err := clientcmd.WriteToFile(clientcmdapi.Config{
+		Clusters:       map[string]*clientcmdapi.Cluster{contextName: {Server: cfg.Host, CertificateAuthorityData: cfg.CAData}},
+		AuthInfos:      map[string]*clientcmdapi.AuthInfo{contextName: {}},
+		Contexts:       map[string]*clientcmdapi.Context{contextName: {Cluster: contextName, AuthInfo: contextName}},
+		CurrentContext: contextName,
+	}, file)
+	return file, err
+}
+
+// SetRule makes rule decide about all requests from now on; nil passes everything on.
+func (p *Proxy) SetRule(rule Rule) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rule = rule
+}
+
+// SetDown closes all connections and every new one at once, or ends that.
+func (p *Proxy) SetDown(down bool) { p.gate.shut(down) }
+
+// Requests returns the requests since the start or the last Reset, in the order they came.
+func (p *Proxy) Requests() []Request {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	requests := make([]Request, len(p.requests))
+	for i, r := range p.requests {
+		requests[i] = *r
+	}
+	return requests
+}
+
+// Writes returns those of Requests that change what the cluster keeps.
+func (p *Proxy) Writes() []Request {
+	return slices.DeleteFunc(p.Requests(), func(r Request) bool { return !r.Writes() })
+}
+
+// Reset forgets the requests recorded so far.
+func (p *Proxy) Reset() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.requests = nil
+}
+
+// record keeps a request and returns what the rule says about it.
+func (p *Proxy) record(r *Request) Fault {
+	p.mu.Lock()
+	p.seq++
+	r.Seq = p.seq
+	p.requests = append(p.requests, r)
+	rule := p.rule
+	p.mu.Unlock()
+	if rule == nil {
+		return Pass()
+	}
+	return rule(*r)
+}
+
+// exchange is what the response side needs to know of a request.
+type exchange struct {
+	request *Request
+	fault   Fault
+}
+
+type exchangeKey struct{}
+
+func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	described := newRequest(r, body)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(p.closed, cancel)()
+	x := &exchange{request: &described}
+	x.fault = p.record(x.request)
+	for x.fault.kind == doCall {
+		x.fault = x.fault.hook(*x.request)
+	}
+	switch x.fault.kind {
+	case doRefuse:
+		panic(http.ErrAbortHandler)
+	case doAnswer:
+		p.answered(x.request, x.fault.code)
+		writeStatus(w, x.fault.code, metav1.StatusReasonUnknown, "the test proxy says so")
+		return
+	case doHold:
+		select {
+		case <-ctx.Done():
+			panic(http.ErrAbortHandler)
+		case <-x.fault.wait:
+		}
+	case doEmptyList:
+		if x.request.Class == Watch {
+			p.answered(x.request, http.StatusOK)
+			w.Header().Set("Content-Type", "application/json")
+			return
+		}
+	}
+	p.forward.ServeHTTP(w, r.WithContext(context.WithValue(ctx, exchangeKey{}, x)))
+}
+
+func (p *Proxy) answered(r *Request, code int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r.Code = code
+}
+
+// rewrite aims a request at the server.
+func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
+	r.SetURL(p.upstream)
+	// The transport asks for compression by itself and undoes it, so that answers can be cut and emptied.
+	r.Out.Header.Del("Accept-Encoding")
+	r.Out.Header.Del("Authorization")
+	x := r.In.Context().Value(exchangeKey{}).(*exchange)
+	if x.fault.kind == doEmptyList {
+		r.Out.Header.Set("Accept", jsonOnly(r.Out.Header.Get("Accept")))
+	}
+}
+
+// jsonOnly drops every media type but JSON from an Accept header.
+func jsonOnly(accept string) string {
+	types := strings.Split(accept, ",")
+	types = slices.DeleteFunc(types, func(t string) bool { return !strings.HasPrefix(strings.TrimSpace(t), "application/json") })
+	return strings.Join(types, ",")
+}
+
+// modify breaks an answer.
+func (p *Proxy) modify(resp *http.Response) error {
+	x := resp.Request.Context().Value(exchangeKey{}).(*exchange)
+	p.answered(x.request, resp.StatusCode)
+	switch x.fault.kind {
+	case doLoseAnswer:
+		_, _ = io.Copy(io.Discard, resp.Body) // whether all of it came does not matter: it is lost
+		return errors.Join(errLost, resp.Body.Close())
+	case doCut:
+		return cutBody(resp, x.request.Class == Watch)
+	case doEmptyList:
+		return emptyBody(resp)
+	default:
+		return nil
+	}
+}
+
+var (
+	errLost = errors.New("the answer is lost")
+	errCut  = errors.New("the answer is cut")
+)
+
+// cutBody halves a body. A stream has no half, so there it is half of the first thing to come.
+func cutBody(resp *http.Response, stream bool) error {
+	if stream {
+		resp.Body = &cutStream{ReadCloser: resp.Body}
+		return nil
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
+		return err
+	}
+	// The length still promises all of it.
+	resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body[:len(body)/2]), failing{errCut}))
+	return nil
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+type cutStream struct {
+	io.ReadCloser
+	done bool
+}
+
+func (c *cutStream) Read(p []byte) (int, error) {
+	if c.done {
+		return 0, errCut
+	}
+	n, err := c.ReadCloser.Read(p)
+	c.done = n > 0
+	return (n + 1) / 2, err
+}
+
+// emptyBody takes the items out of a list.
+func emptyBody(resp *http.Response) error {
+	body, err := io.ReadAll(resp.Body)
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
+		return err
+	}
+	var list map[string]any
+	if err := json.Unmarshal(body, &list); err != nil {
+		return fmt.Errorf("not a list: %w", err)
+	}
+	if _, ok := list["items"]; ok {
+		list["items"] = []any{}
+		if body, err = json.Marshal(list); err != nil {
+			return err
+		}
+	}
+	resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	resp.ContentLength = int64(len(body))
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return nil
+}
+
+// gate is a listener that can be shut: connections that are open or come are closed.
+type gate struct {
+	net.Listener
+	mu   sync.Mutex
+	down bool
+	open map[net.Conn]struct{}
+}
+
+// Accept implements net.Listener.
+func (g *gate) Accept() (net.Conn, error) {
+	for {
+		conn, err := g.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if gated := g.admit(conn); gated != nil {
+			return gated, nil
+		}
+	}
+}
+
+func (g *gate) admit(conn net.Conn) net.Conn {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.down {
+		_ = conn.Close() // closing it is the fault that was asked for
+		return nil
+	}
+	gated := &gatedConn{Conn: conn, gate: g}
+	g.open[gated] = struct{}{}
+	return gated
+}
+
+func (g *gate) shut(down bool) {
+	g.mu.Lock()
+	g.down = down
+	var open []net.Conn
+	for conn := range g.open {
+		open = append(open, conn)
+	}
+	g.mu.Unlock()
+	if !down {
+		return
+	}
+	for _, conn := range open {
+		_ = conn.Close() // as in admit
+	}
+}
+
+type gatedConn struct {
+	net.Conn
+	gate *gate
+}
+
+func (c *gatedConn) Close() error {
+	c.gate.mu.Lock()
+	delete(c.gate.open, c)
+	c.gate.mu.Unlock()
+	return c.Conn.Close()
+}
