@@ -1,0 +1,205 @@
+package render
+
+import (
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/gitfleet/gitfleet/api"
+	clusterv1beta1 "github.com/gitfleet/gitfleet/api/cluster/v1beta1"
+	placementv1beta1 "github.com/gitfleet/gitfleet/api/placement/v1beta1"
+	"github.com/gitfleet/gitfleet/source"
+)
+
+// Compose turns rendered objects into the wish they express. The order of objects does not matter, and they are not
+// modified. The error, if any, is a ManifestErrors that holds every mistake found; then nothing may be applied. A
+// revision that wishes for nothing at all is such a mistake: it is never read as "delete everything".
+func Compose(rev source.Revision, objects []Object) (*Desired, error) {
+	d := &Desired{Revision: rev}
+	objects, errs := prepare(objects)
+	if len(objects) == 0 && len(errs) == 0 {
+		return nil, ManifestErrors{{File: ".", Message: "nothing to apply was found: no object, placement or member; " +
+			"check the branch and the paths that are rendered"}}
+	}
+	errs = append(errs, check(objects)...)
+	for _, o := range objects {
+		if err := d.add(o); err != nil {
+			errs = append(errs, *err)
+		}
+	}
+	d.sort()
+	errs = append(errs, d.place(scopesOf(objects))...)
+	if errs = MergeErrors(errs); len(errs) > 0 {
+		return nil, errs
+	}
+	return d, nil
+}
+
+// Check returns the mistakes that single documents and pairs of them show. Compose does the same and more; Check is for
+// an incomplete set of objects, when some of a revision could not be rendered.
+func Check(objects []Object) ManifestErrors {
+	objects, errs := prepare(objects)
+	return MergeErrors(errs, check(objects))
+}
+
+// CheckFields returns the unknown fields and wrong types of documents that could not be rendered, and nothing that a
+// kustomization might still change.
+func CheckFields(documents []Object) ManifestErrors {
+	documents, _ = prepare(documents)
+	var errs ManifestErrors
+	for _, o := range documents {
+		errs = append(errs, checkFields(o)...)
+	}
+	return MergeErrors(errs)
+}
+
+// prepare returns copies of the objects, with lists expanded and without what only a server may set, sorted. Those that
+// are never placed are left out, and reported.
+func prepare(objects []Object) ([]Object, ManifestErrors) {
+	var all, kept []Object
+	for _, o := range objects {
+		all = append(all, expand(Object{Unstructured: o.DeepCopy(), Origin: o.Origin})...)
+	}
+	slices.SortStableFunc(all, compareObjects)
+	var errs ManifestErrors
+	services := servicesOf(all)
+	for _, o := range all {
+		if err := refused(o, services); err != nil {
+			errs = append(errs, *err)
+			continue
+		}
+		strip(o.Unstructured)
+		kept = append(kept, o)
+	}
+	return kept, errs
+}
+
+func compareObjects(a, b Object) int {
+	if c := api.RefOf(a.Unstructured).Compare(api.RefOf(b.Unstructured)); c != 0 {
+		return c
+	}
+	return compareOrigins(a.Origin, b.Origin)
+}
+
+// expand returns the items of a List, as kubectl and kustomize do, and any other object as it is.
+func expand(o Object) []Object {
+	if !o.IsList() {
+		return []Object{o}
+	}
+	items, _, err := unstructured.NestedSlice(o.Object, "items")
+	if err != nil {
+		return []Object{o}
+	}
+	var out []Object
+	for _, item := range items {
+		m, ok := item.(map[string]any)
+		if !ok {
+			return []Object{o}
+		}
+		out = append(out, expand(Object{Unstructured: &unstructured.Unstructured{Object: m}, Origin: o.Origin})...)
+	}
+	return out
+}
+
+// check returns what is wrong with each object, and with two that are the same.
+func check(objects []Object) ManifestErrors {
+	var errs ManifestErrors
+	scopes := scopesOf(objects)
+	seen := map[api.Ref]Object{}
+	for _, o := range objects {
+		errs = append(errs, checkDocument(o, scopes)...)
+		ref := api.RefOf(o.Unstructured)
+		if ref.Name == "" {
+			continue
+		}
+		if first, dup := seen[ref]; dup {
+			errs = append(errs, duplicate(ref, first, o))
+			continue
+		}
+		seen[ref] = o
+	}
+	return errs
+}
+
+func duplicate(ref api.Ref, first, second Object) ManifestError {
+	if first.Origin == second.Origin {
+		return second.mistake("metadata.name", "%s is rendered twice from this document; use it in one kustomization "+
+			"only, or let them set different namespaces or name prefixes", ref)
+	}
+	return second.mistake("metadata.name", "%s is already defined in %s; keep one of them", ref, first.Origin)
+}
+
+// add files o under what it is. Objects that do not decode are left out: check reports why.
+func (d *Desired) add(o Object) *ManifestError {
+	switch o.GroupVersionKind() {
+	case placementv1beta1.ClusterResourcePlacementGVK:
+		p := &placementv1beta1.ClusterResourcePlacement{}
+		if err := api.DecodeStrict(o.Unstructured, p); err != nil {
+			return undecodable(o, err)
+		}
+		d.Placements = append(d.Placements, Placement{ClusterResourcePlacement: p, Origin: o.Origin})
+	case clusterv1beta1.MemberClusterGVK:
+		m := &clusterv1beta1.MemberCluster{}
+		if err := api.DecodeStrict(o.Unstructured, m); err != nil {
+			return undecodable(o, err)
+		}
+		d.Members = append(d.Members, Member{MemberCluster: m, Origin: o.Origin})
+	default:
+		d.Objects = append(d.Objects, o)
+	}
+	return nil
+}
+
+// undecodable reports err unless it consists of field errors, which check has reported one by one.
+func undecodable(o Object, err error) *ManifestError {
+	if _, ok := err.(api.FieldErrors); ok {
+		return nil
+	}
+	m := o.mistake("", "%v", err)
+	return &m
+}
+
+func (d *Desired) sort() {
+	slices.SortFunc(d.Objects, compareObjects)
+	slices.SortFunc(d.Placements, func(a, b Placement) int { return compareNamed(a.Name, a.Origin, b.Name, b.Origin) })
+	slices.SortFunc(d.Members, func(a, b Member) int { return compareNamed(a.Name, a.Origin, b.Name, b.Origin) })
+}
+
+// place validates members and placements and lets the placements select.
+func (d *Desired) place(scopes scopes) ManifestErrors {
+	var errs ManifestErrors
+	for _, m := range d.Members {
+		errs = append(errs, checkMember(m)...)
+	}
+	placed := map[api.Ref]bool{}
+	for i := range d.Placements {
+		p := &d.Placements[i]
+		errs = append(errs, checkPlacement(*p, scopes)...)
+		s := selectFor(*p, d.Objects)
+		p.Selected = s.objects
+		errs = append(errs, s.errs...)
+		d.Notices = append(d.Notices, s.notices...)
+		for _, o := range s.objects {
+			placed[api.RefOf(o.Unstructured)] = true
+		}
+	}
+	for _, o := range d.Objects {
+		if !placed[api.RefOf(o.Unstructured)] {
+			d.Unplaced = append(d.Unplaced, o)
+		}
+	}
+	d.Notices = MergeErrors(d.Notices)
+	return errs
+}
+
+// servicesOf returns the names of all Services, for kinds that must not share a name with one.
+func servicesOf(objects []Object) map[api.Ref]bool {
+	out := map[api.Ref]bool{}
+	for _, o := range objects {
+		if o.GroupVersionKind().GroupKind() == (schema.GroupKind{Kind: "Service"}) {
+			out[api.RefOf(o.Unstructured)] = true
+		}
+	}
+	return out
+}

@@ -1,0 +1,134 @@
+package render
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	kjson "sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
+
+	"github.com/gitfleet/gitfleet/api"
+	"github.com/gitfleet/gitfleet/source"
+)
+
+var update = flag.Bool("update", false, "write what comes out into the stories of testdata")
+
+// TestStories composes the documents of each story in testdata, in their order and shuffled, and compares the wish or the
+// mistakes with the file "want".
+func TestStories(t *testing.T) {
+	stories, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(stories) == 0 {
+		t.Fatalf("no stories: %v", err)
+	}
+	for _, story := range stories {
+		t.Run(strings.TrimSuffix(filepath.Base(story), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(story)
+			if err != nil {
+				t.Fatal(err)
+			}
+			last := len(archive.Files) - 1
+			if archive.Files[last].Name != "want" {
+				t.Fatal("the last file must be want")
+			}
+			objects := documents(t, archive.Files[:last])
+			got := tell(t, objects)
+			for seed := range uint64(5) {
+				rand.New(rand.NewPCG(seed, 0)).Shuffle(len(objects), func(i, j int) { objects[i], objects[j] = objects[j], objects[i] })
+				if again := tell(t, objects); again != got {
+					t.Fatalf("shuffled with seed %d:\n%s", seed, cmp.Diff(got, again))
+				}
+			}
+			if *update {
+				archive.Files[last].Data = []byte(got)
+				if err := os.WriteFile(story, txtar.Format(archive), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(string(archive.Files[last].Data), got); diff != "" {
+				t.Errorf("want - got +:\n%s", diff)
+			}
+		})
+	}
+}
+
+// documents reads plain YAML files.
+func documents(t testing.TB, files []txtar.File) []Object {
+	t.Helper()
+	var out []Object
+	for _, f := range files {
+		for i, text := range strings.Split("\n"+string(f.Data), "\n---\n") {
+			data, err := yaml.YAMLToJSON([]byte(text))
+			if err != nil {
+				t.Fatalf("%s document %d: %v", f.Name, i+1, err)
+			}
+			u := &unstructured.Unstructured{}
+			if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &u.Object); err != nil {
+				t.Fatalf("%s document %d: %v", f.Name, i+1, err)
+			}
+			out = append(out, Object{Unstructured: u, Origin: Origin{File: f.Name, Document: i + 1}})
+		}
+	}
+	return out
+}
+
+// tell writes down what Compose makes of objects, and checks that it leaves them alone.
+func tell(t *testing.T, objects []Object) string {
+	t.Helper()
+	var before []Object
+	for _, o := range objects {
+		before = append(before, Object{Unstructured: o.DeepCopy(), Origin: o.Origin})
+	}
+	d, err := Compose(source.Revision{Commit: "c0ffee"}, objects)
+	if diff := cmp.Diff(before, objects); diff != "" {
+		t.Fatalf("Compose changed its input:\n%s", diff)
+	}
+	var mistakes ManifestErrors
+	if errors.As(err, &mistakes) {
+		if d != nil {
+			t.Fatal("a wish came with the mistakes")
+		}
+		return mistakes.Error() + "\n"
+	}
+	if err != nil {
+		t.Fatalf("Compose: %v", err)
+	}
+	return describe(t, d)
+}
+
+func describe(t *testing.T, d *Desired) string {
+	t.Helper()
+	if d.Revision.Commit != "c0ffee" {
+		t.Errorf("the wish is for commit %q, want c0ffee", d.Revision.Commit)
+	}
+	var b strings.Builder
+	for _, m := range d.Members {
+		fmt.Fprintf(&b, "member %s %v (%s)\n", m.Name, m.Labels, m.Origin)
+	}
+	for _, p := range d.Placements {
+		fmt.Fprintf(&b, "placement %s (%s)\n", p.Name, p.Origin)
+		for _, o := range p.Selected {
+			fmt.Fprintf(&b, "  %s (%s)\n", api.RefOf(o.Unstructured), o.Origin)
+		}
+	}
+	for _, o := range d.Unplaced {
+		fmt.Fprintf(&b, "unplaced %s (%s)\n", api.RefOf(o.Unstructured), o.Origin)
+	}
+	for _, n := range d.Notices {
+		fmt.Fprintf(&b, "notice %s\n", n)
+	}
+	if !slices.IsSortedFunc(d.Objects, compareObjects) {
+		t.Error("the objects are not sorted")
+	}
+	return b.String()
+}

@@ -1,0 +1,126 @@
+// Package render turns a snapshot into what its authors wish: members, placements and objects, or every error they made.
+// This package is pure; building with kustomize happens below it, in a child process.
+package render
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	clusterv1beta1 "github.com/gitfleet/gitfleet/api/cluster/v1beta1"
+	placementv1beta1 "github.com/gitfleet/gitfleet/api/placement/v1beta1"
+	"github.com/gitfleet/gitfleet/source"
+)
+
+// Origin tells where in the repository a document stands.
+type Origin struct {
+	File     string `json:"file"`     // slash-separated, relative to the repository's root
+	Document int    `json:"document"` // counted from 1
+}
+
+// Object is one rendered object. It is never modified after rendering: stages share it.
+type Object struct {
+	*unstructured.Unstructured
+	Origin Origin
+}
+
+// Member is one cluster of the fleet as the repository registers it.
+type Member struct {
+	*clusterv1beta1.MemberCluster
+	Origin Origin
+}
+
+// Placement is one placement with the objects its selectors choose, in the order of Desired.Objects.
+type Placement struct {
+	*placementv1beta1.ClusterResourcePlacement
+	Origin   Origin
+	Selected []Object
+}
+
+// Desired is the wish of one revision. All lists are sorted by name or ref and hold no duplicates.
+type Desired struct {
+	Revision   source.Revision
+	Members    []Member
+	Placements []Placement
+	Objects    []Object // everything that can be placed
+	Unplaced   []Object // those of Objects that no placement selects
+
+	// Notices are no errors, as upstream's placements have none there, but probably mistakes: a selector that names
+	// nothing, for one. Sorted.
+	Notices []ManifestError
+}
+
+// ManifestError is one mistake of an author, with what is needed to find and mend it.
+type ManifestError struct {
+	File     string `json:"file"`
+	Document int    `json:"document,omitempty"` // 0 when the file as a whole is wrong
+	Field    string `json:"field,omitempty"`    // a path such as spec.policy.placementType
+	Message  string `json:"message"`            // what is wrong, and the remedy
+}
+
+// Error prints e as one line: "file: document 2: spec.replicas: message".
+func (e ManifestError) Error() string {
+	var b strings.Builder
+	b.WriteString(e.File)
+	if e.Document > 0 {
+		fmt.Fprintf(&b, ": document %d", e.Document)
+	}
+	if e.Field != "" {
+		b.WriteString(": " + e.Field)
+	}
+	return b.String() + ": " + e.Message
+}
+
+// ManifestErrors is every mistake found in one revision, sorted. It is the error that rendering returns when the author
+// must act; anything else is ours or the machine's.
+type ManifestErrors []ManifestError
+
+// Error prints one line for each mistake.
+func (e ManifestErrors) Error() string {
+	lines := make([]string, len(e))
+	for i, m := range e {
+		lines[i] = m.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// MergeErrors returns the given mistakes as one sorted list without duplicates; nil when there are none.
+func MergeErrors(lists ...ManifestErrors) ManifestErrors {
+	all := slices.Concat(lists...)
+	slices.SortFunc(all, func(a, b ManifestError) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Document, b.Document),
+			cmp.Compare(a.Field, b.Field), cmp.Compare(a.Message, b.Message))
+	})
+	return slices.Compact(all)
+}
+
+// mistake returns an author's error about o.
+func (o Object) mistake(field, format string, args ...any) ManifestError {
+	return o.Origin.mistake(field, format, args...)
+}
+
+// mistakeAt is mistake for functions that find one at most.
+func (o Object) mistakeAt(field, format string, args ...any) *ManifestError {
+	m := o.mistake(field, format, args...)
+	return &m
+}
+
+func (o Origin) mistake(field, format string, args ...any) ManifestError {
+	return ManifestError{File: o.File, Document: o.Document, Field: field, Message: fmt.Sprintf(format, args...)}
+}
+
+// String prints where o stands: "file document 2".
+func (o Origin) String() string {
+	return fmt.Sprintf("%s document %d", o.File, o.Document)
+}
+
+func compareOrigins(a, b Origin) int {
+	return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Document, b.Document))
+}
+
+func compareNamed(a string, ao Origin, b string, bo Origin) int {
+	return cmp.Or(cmp.Compare(a, b), compareOrigins(ao, bo))
+}
