@@ -1,0 +1,117 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/gitfleet/gitfleet/api"
+	"github.com/gitfleet/gitfleet/apply"
+)
+
+var errNotAsked = errors.New("not looked up yet")
+
+const (
+	// catchUpLimit bounds the wait for watches to show what was written. Past it the next plan may repeat an apply, which
+	// then changes nothing.
+	catchUpLimit = 3 * time.Second
+	// catchUpStep is the pause between two looks. Watches have no signal of their own, and what is waited for is
+	// milliseconds away.
+	catchUpStep = 5 * time.Millisecond
+
+	// forgetRepairs is how long an object must be left alone until its repairs are forgotten.
+	forgetRepairs = 10 * time.Minute
+)
+
+// written is one write whose effect the watches must show before the next plan is made.
+type written struct {
+	ref     api.Ref
+	uid     types.UID
+	version string // resourceVersion of the answer; "" after a delete
+}
+
+// catchUp waits until the watches show all writes, so that a plan made afterwards is not made from what was before them.
+// It gives up silently: then a plan repeats what was done, which changes nothing.
+func (o *Observer) catchUp(ctx context.Context, writes []written) {
+	ctx, cancel := context.WithTimeout(ctx, catchUpLimit)
+	defer cancel()
+	for _, w := range writes {
+		until(ctx, func() bool { return o.shows(w) })
+	}
+}
+
+// until looks again and again until done, and reports whether it was before ctx ended.
+func until(ctx context.Context, done func() bool) bool {
+	ticker := time.NewTicker(catchUpStep)
+	defer ticker.Stop()
+	for !done() {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-ticker.C:
+		}
+	}
+	return true
+}
+
+func (o *Observer) shows(w written) bool {
+	if parent, ok := o.parentVersion(w); ok {
+		return parent
+	}
+	o.mu.Lock()
+	k := o.kinds[w.ref.GroupKind()]
+	o.mu.Unlock()
+	if k == nil || k.watch == nil || !k.watch.Synced() {
+		return true // there is nothing to wait for: Live says of this kind that it is not known
+	}
+	kept, found := k.watch.Get(w.ref.Namespace, w.ref.Name)
+	if !found {
+		return w.version == ""
+	}
+	lo := kept.(apply.LiveObject)
+	if w.version == "" {
+		return lo.UID != w.uid || lo.Deleting
+	}
+	return lo.UID != w.uid || reached(lo.ResourceVersion, w.version)
+}
+
+// parentVersion tells whether a written parent shows; ok is false when w is no parent.
+func (o *Observer) parentVersion(w written) (shows, ok bool) {
+	if w.ref.Kind != "ConfigMap" || w.ref.Namespace != api.SystemNamespace || !apply.IsParentName(w.ref.Name) {
+		return false, false
+	}
+	if !o.parents.Synced() {
+		return true, true
+	}
+	kept, found := o.parents.Get(w.ref.Namespace, w.ref.Name)
+	if !found || w.version == "" {
+		return !found && w.version == "", true
+	}
+	return reached(kept.(parentSeen).parent.ResourceVersion, w.version), true
+}
+
+// reached compares resourceVersions as KEP-5504 allows for all that a kube-apiserver stores; others must be equal.
+func reached(have, want string) bool {
+	h, errH := strconv.ParseUint(have, 10, 64)
+	w, errW := strconv.ParseUint(want, 10, 64)
+	if errH != nil || errW != nil {
+		return have == want
+	}
+	return h >= w
+}
+
+// repaired remembers that drift of an object was repaired at now.
+func (o *Observer) repaired(ref api.Ref, now time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for r, rep := range o.repairs {
+		if now.Sub(rep.Last) > forgetRepairs {
+			delete(o.repairs, r)
+		}
+	}
+	rep := o.repairs[ref]
+	o.repairs[ref] = apply.Repair{Count: rep.Count + 1, Last: now}
+}

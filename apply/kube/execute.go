@@ -1,0 +1,211 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gitfleet/gitfleet/api"
+	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/fleet"
+)
+
+// concurrency is how many objects of one stage are in flight at once on one member.
+const concurrency = 8
+
+// Executor carries out plans on one member. It is used by one goroutine at a time: see Lane.
+type Executor struct {
+	session  *fleet.Session
+	observer *Observer
+}
+
+// NewExecutor returns an executor on the member of s, which o observes.
+func NewExecutor(s *fleet.Session, o *Observer) *Executor { return &Executor{session: s, observer: o} }
+
+// Execute carries out plan and reports on every change in it. It may be stopped after any request, by ctx or by the
+// process ending: what it leaves behind is settled by the next plan, because every object is in an inventory before it is
+// created and until it is gone.
+//
+// The stages of all Sets advance together, so that one Set's namespaces are there before another Set's objects. A failing
+// object stops nothing but itself; a failing inventory stops its Set; an unreachable member or the end of ctx stops all.
+// Execute returns when the observer shows what was written, or after some seconds.
+func (e *Executor) Execute(ctx context.Context, plan apply.Plan) apply.Result {
+	x := &execution{Executor: e, result: apply.Result{
+		Cluster: plan.Cluster, Outcomes: map[string][]apply.Outcome{}, Errs: map[string]error{}}}
+	for _, p := range plan.Sets {
+		if p.Err != nil {
+			x.result.Errs[p.Set.Name] = p.Err
+			continue
+		}
+		x.sets = append(x.sets, newSetRun(p))
+	}
+	x.eachSet(ctx, x.widen)
+	for stage := range apply.Stages {
+		x.applyStage(ctx, stage)
+	}
+	for stage := apply.Stages - 1; stage >= 0; stage-- {
+		x.pruneStage(ctx, stage)
+	}
+	x.eachSet(ctx, x.record)
+	e.observer.catchUp(ctx, x.writes)
+	return x.finish()
+}
+
+// execution is one run of one plan.
+type execution struct {
+	*Executor
+	sets []*setRun
+
+	mu     sync.Mutex
+	result apply.Result
+	writes []written
+	halt   error // why nothing more is sent
+}
+
+// setRun is what has become of one Set so far. Only the execution's own goroutine touches it outside of note.
+type setRun struct {
+	plan    apply.SetPlan
+	before  map[api.Ref]apply.Item
+	stored  *apply.Parent             // the parent as it is on the member now; nil when there is none
+	stopped bool                      // the inventory could not be written
+	done    map[api.Ref]apply.Item    // items of applied objects, with what their answers said
+	failed  map[api.Ref]apply.Outcome // changes that did not succeed, or were not tried
+}
+
+func newSetRun(p apply.SetPlan) *setRun {
+	s := &setRun{plan: p, stored: p.Before, before: map[api.Ref]apply.Item{}, done: map[api.Ref]apply.Item{}, failed: map[api.Ref]apply.Outcome{}}
+	if p.Before != nil {
+		for _, it := range p.Before.Items {
+			s.before[it.Ref] = it
+		}
+	}
+	return s
+}
+
+// eachSet runs do for every Set that is not stopped, and stops it when that fails.
+func (x *execution) eachSet(ctx context.Context, do func(context.Context, *setRun) error) {
+	for _, s := range x.sets {
+		if s.stopped {
+			continue
+		}
+		err := x.halted(ctx)
+		if err == nil {
+			err = do(ctx, s)
+			x.haltOn(err)
+		}
+		if err != nil {
+			s.stopped = true
+			x.result.Errs[s.plan.Set.Name] = err
+		}
+	}
+}
+
+// step is one change with the Set it belongs to.
+type step struct {
+	set    *setRun
+	change apply.Change
+}
+
+func (x *execution) applyStage(ctx context.Context, stage int) {
+	var steps []step
+	for _, s := range x.sets {
+		for _, changes := range s.plan.Stages {
+			steps = appendStage(steps, s, changes, stage)
+		}
+	}
+	x.run(ctx, steps, x.apply)
+	x.awaitDefinitions(ctx, steps)
+}
+
+func (x *execution) pruneStage(ctx context.Context, stage int) {
+	var steps []step
+	for _, s := range x.sets {
+		steps = appendStage(steps, s, s.plan.Prune, stage)
+	}
+	x.run(ctx, steps, x.prune)
+}
+
+func appendStage(steps []step, s *setRun, changes []apply.Change, stage int) []step {
+	for _, c := range changes {
+		if !s.stopped && apply.StageOf(c.Ref.GroupKind()) == stage {
+			steps = append(steps, step{s, c})
+		}
+	}
+	return steps
+}
+
+// run carries out steps concurrently and notes what became of each.
+func (x *execution) run(ctx context.Context, steps []step, do func(context.Context, step) (apply.Outcome, error)) {
+	var g errgroup.Group
+	g.SetLimit(concurrency)
+	for _, st := range steps {
+		g.Go(func() error {
+			err := x.halted(ctx)
+			out := apply.Outcome{Ref: st.change.Ref, Action: st.change.Action}
+			if err == nil {
+				out, err = do(ctx, st)
+				x.haltOn(err)
+			}
+			out.Err = err
+			x.note(st, out)
+			return nil
+		})
+	}
+	_ = g.Wait() // every error is in an outcome
+}
+
+func (x *execution) note(st step, out apply.Outcome) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if out.Err != nil {
+		st.set.failed[st.change.Ref] = out
+	}
+	name := st.set.plan.Set.Name
+	x.result.Outcomes[name] = append(x.result.Outcomes[name], out)
+}
+
+// halted returns why nothing more may be sent.
+func (x *execution) halted(ctx context.Context) error {
+	if err := context.Cause(ctx); err != nil {
+		return fmt.Errorf("stopped: %w", err)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.halt
+}
+
+// haltOn ends the execution when err tells that the member cannot be reached: every further request would fail alike.
+func (x *execution) haltOn(err error) {
+	unreachable, ok := errors.AsType[*fleet.UnreachableError](err)
+	if !ok {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.halt = unreachable
+}
+
+// wrote notes a write for catchUp.
+func (x *execution) wrote(w written) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.writes = append(x.writes, w)
+}
+
+// finish returns the result, sorted.
+func (x *execution) finish() apply.Result {
+	for _, outcomes := range x.result.Outcomes {
+		apply.SortOutcomes(outcomes)
+	}
+	return x.result
+}
+
+// item returns what the inventory of a Set holds of an object before this execution.
+func (s *setRun) item(ref api.Ref) apply.Item { return s.before[ref] }
+
+// now is the only clock of this package's writes: repairs are damped by it.
+func now() time.Time { return time.Now() }

@@ -1,0 +1,233 @@
+package kube
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/gitfleet/gitfleet/api"
+	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/fleet"
+)
+
+var configMaps = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
+
+// Observer keeps what one member shows of us: the inventories, and every object that carries an ApplySet label of a kind
+// that is tracked. Its methods may be called from any goroutine; none but Close blocks.
+type Observer struct {
+	session *fleet.Session
+	changed func()
+	parents *fleet.Watch
+	ctx     context.Context
+	cancel  context.CancelFunc
+	done    chan struct{}
+	poke    chan struct{} // holds one token while kinds must be looked up
+
+	mu      sync.Mutex
+	kinds   map[schema.GroupKind]*trackedKind
+	repairs map[api.Ref]apply.Repair
+}
+
+// trackedKind is a kind whose objects are watched as soon as the member serves it.
+type trackedKind struct {
+	gvk   schema.GroupVersionKind
+	watch *fleet.Watch // nil until the member serves the kind
+	none  bool         // the member does not serve it: there are no objects
+	err   error        // why watch is nil, when none is false
+}
+
+// parentSeen is what is kept of a ConfigMap that has the name of a parent.
+type parentSeen struct {
+	configMap string
+	parent    apply.Parent
+	damage    string // why parent could not be read
+}
+
+// NewObserver starts to observe the inventories on the member of s, and the kinds they name. changed is called without
+// blocking when Live may have changed for a reason that the session does not notice; it may be nil.
+func NewObserver(s *fleet.Session, changed func()) *Observer {
+	ctx, cancel := context.WithCancel(context.Background())
+	o := &Observer{session: s, changed: changed, ctx: ctx, cancel: cancel, done: make(chan struct{}), poke: make(chan struct{}, 1),
+		kinds: map[schema.GroupKind]*trackedKind{}, repairs: map[api.Ref]apply.Repair{}}
+	// Parents are told by their name, not by their label: one that lost its label must not look deleted.
+	o.parents = s.Watch(fleet.WatchSpec{Key: "apply/parents", Resource: configMaps, Namespace: api.SystemNamespace, Reduce: reduceParent})
+	go o.resolve()
+	return o
+}
+
+// Close stops looking for kinds and waits for it; the watches end with the session.
+func (o *Observer) Close() {
+	o.cancel()
+	<-o.done
+}
+
+// Track watches these kinds from now on, besides those that the inventories name. Of two versions of a kind the latest
+// one tracked counts, unless the kind is watched already.
+func (o *Observer) Track(kinds []schema.GroupVersionKind) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, gvk := range kinds {
+		o.track(gvk, true)
+	}
+}
+
+func (o *Observer) track(gvk schema.GroupVersionKind, prefer bool) *trackedKind {
+	k, ok := o.kinds[gvk.GroupKind()]
+	switch {
+	case !ok:
+		k = &trackedKind{gvk: gvk, err: errNotAsked}
+		o.kinds[gvk.GroupKind()] = k
+	case prefer && k.gvk != gvk && k.watch == nil:
+		k.gvk, k.none, k.err = gvk, false, errNotAsked
+	}
+	if k.watch == nil || !k.watch.Synced() {
+		select {
+		case o.poke <- struct{}{}:
+		default:
+		}
+	}
+	return k
+}
+
+// Live returns what is known now.
+func (o *Observer) Live() apply.Live {
+	live := apply.Live{
+		ParentsSynced: o.parents.Synced(), // asked before the content is read, which can only be newer
+		Unknown:       map[schema.GroupKind]string{},
+		Parents:       map[string]apply.Parent{},
+		Damaged:       map[string]string{},
+		Objects:       map[api.Ref]apply.LiveObject{},
+	}
+	for _, kept := range o.parents.Objects() {
+		switch p := kept.(parentSeen); {
+		case p.damage != "":
+			live.Damaged[p.configMap] = p.damage
+		default:
+			live.Parents[p.parent.Name] = p.parent
+		}
+	}
+	live.Complete = live.ParentsSynced
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, gvk := range apply.Kinds(live.Parents) {
+		if _, err := o.track(gvk, false).content(); err != nil {
+			live.Complete = false
+		}
+	}
+	for gk, k := range o.kinds {
+		objects, err := o.track(k.gvk, false).content()
+		if err != nil {
+			live.Unknown[gk] = err.Error()
+		}
+		for _, kept := range objects {
+			lo := kept.(apply.LiveObject)
+			live.Objects[lo.Ref] = lo
+		}
+	}
+	live.Repairs = maps.Clone(o.repairs)
+	return live
+}
+
+// content returns the objects of this kind as last known, and why that may not be all; then the absence of an object
+// means nothing.
+func (k *trackedKind) content() ([]any, error) {
+	switch {
+	case k.watch != nil && k.watch.Synced():
+		return k.watch.Objects(), nil
+	case k.none:
+		return nil, nil
+	case k.watch == nil:
+		return nil, k.err
+	}
+	return k.watch.Objects(), k.watch.Err()
+}
+
+// resolve looks up kinds that are not watched, whenever it is poked. Asking again about a kind that is not served costs
+// no request until the definitions on the member change.
+func (o *Observer) resolve() {
+	defer close(o.done)
+	for {
+		select {
+		case <-o.ctx.Done():
+			return
+		case <-o.poke:
+		}
+		news := false
+		for _, gvk := range o.unsynced() {
+			mapping, err := o.session.Mapping(o.ctx, gvk)
+			if o.ctx.Err() != nil {
+				return
+			}
+			news = o.resolved(gvk, mapping, err) || news
+		}
+		if news && o.changed != nil {
+			o.changed()
+		}
+	}
+}
+
+func (o *Observer) unsynced() []schema.GroupVersionKind {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var out []schema.GroupVersionKind
+	for _, k := range o.kinds {
+		if k.watch == nil || !k.watch.Synced() {
+			out = append(out, k.gvk)
+		}
+	}
+	return out
+}
+
+// resolved notes what discovery says of a kind and reports whether that is news.
+func (o *Observer) resolved(gvk schema.GroupVersionKind, mapping *meta.RESTMapping, err error) (news bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	k := o.kinds[gvk.GroupKind()]
+	if k.gvk != gvk {
+		return false // another version was asked for meanwhile
+	}
+	before := *k
+	k.none, k.err = meta.IsNoMatchError(err), err
+	if err == nil && k.watch == nil {
+		k.watch = o.session.Watch(fleet.WatchSpec{
+			Key:           "apply/" + mapping.Resource.String(),
+			Resource:      mapping.Resource,
+			LabelSelector: api.ApplySetPartOfLabel,
+			Metadata:      !apply.NeedsStatus(gvk.GroupKind()),
+			Reduce:        reduceObject,
+		})
+	}
+	return k.none != before.none || (k.watch == nil) != (before.watch == nil) || (err == nil) != (before.err == nil)
+}
+
+func reduceObject(u *unstructured.Unstructured) any {
+	ref := api.RefOf(u)
+	lo := apply.Observe(ref, u)
+	if apply.NeedsStatus(ref.GroupKind()) || lo.Deleting {
+		lo.Health = apply.HealthOf(u, time.Now())
+	}
+	return lo
+}
+
+func reduceParent(u *unstructured.Unstructured) any {
+	if !apply.IsParentName(u.GetName()) {
+		return nil
+	}
+	seen := parentSeen{configMap: u.GetName()}
+	var cm corev1.ConfigMap
+	err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &cm)
+	if err == nil {
+		seen.parent, err = apply.DecodeParent(&cm)
+	}
+	if err != nil {
+		return parentSeen{configMap: u.GetName(), damage: err.Error()}
+	}
+	return seen
+}

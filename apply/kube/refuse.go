@@ -1,0 +1,104 @@
+package kube
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/gitfleet/gitfleet/api"
+	"github.com/gitfleet/gitfleet/apply"
+)
+
+// refusal turns an error of one request into words for who must act. What is no answer of the API server (an unreachable
+// member, a cancelled context) is only wrapped.
+func refusal(verb string, ref api.Ref, resource string, err error) error {
+	if meta.IsNoMatchError(err) {
+		return &apply.RefusedError{Ref: ref, Verb: verb, Actor: apply.Author, Err: err, Message: fmt.Sprintf(
+			"this member does not serve %s in that version: place its CustomResourceDefinition too, or correct apiVersion and kind", ref.GroupKind())}
+	}
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return fmt.Errorf("%s %s: %w", verb, ref, err)
+	}
+	out := &apply.RefusedError{Ref: ref, Verb: verb, Err: err}
+	out.Actor, out.Message = explain(verb, ref, resource, status.Status())
+	if secret(ref) {
+		out.Err = nil // its message may quote values
+	}
+	return out
+}
+
+func secret(ref api.Ref) bool { return ref.Group == "" && ref.Kind == "Secret" }
+
+func explain(verb string, ref api.Ref, resource string, s metav1.Status) (apply.Actor, string) {
+	message := s.Message
+	if secret(ref) {
+		message = withoutValues(s)
+	}
+	switch {
+	case s.Reason == metav1.StatusReasonUnauthorized:
+		return apply.Operator, "the credentials were rejected: renew them in the member's kubeconfig"
+	case s.Reason == metav1.StatusReasonForbidden && hasCause(s, corev1.NamespaceTerminatingCause):
+		return apply.Retry, fmt.Sprintf("namespace %s is being deleted: it is applied again when that is done", ref.Namespace)
+	case s.Reason == metav1.StatusReasonForbidden && strings.Contains(s.Message, " cannot "+verb+" resource "):
+		where := "cluster-wide"
+		if ref.Namespace != "" {
+			where = "in namespace " + ref.Namespace
+		}
+		return apply.Operator, fmt.Sprintf("not allowed: grant gitfleet's user %s on %s %s", verb, resource, where)
+	case s.Reason == metav1.StatusReasonNotFound && s.Details != nil && s.Details.Kind == "namespaces":
+		return apply.Author, fmt.Sprintf("namespace %s does not exist on this member: place it too", ref.Namespace)
+	case s.Reason == metav1.StatusReasonInvalid && immutable(s):
+		return apply.Author, message + "; to change it, delete the object first or give the new one another name"
+	case s.Reason == metav1.StatusReasonConflict, s.Reason == metav1.StatusReasonAlreadyExists:
+		return apply.Retry, message
+	case s.Code == http.StatusTooManyRequests, s.Code >= http.StatusInternalServerError && !hookRefused(s):
+		return apply.Retry, message
+	}
+	return apply.Author, message
+}
+
+func hasCause(s metav1.Status, cause metav1.CauseType) bool {
+	if s.Details == nil {
+		return false
+	}
+	for _, c := range s.Details.Causes {
+		if c.Type == cause {
+			return true
+		}
+	}
+	return false
+}
+
+// immutable tells that a field cannot be changed once it is set. API servers have no cause of their own for it.
+func immutable(s metav1.Status) bool {
+	return strings.Contains(s.Message, "field is immutable") || strings.Contains(s.Message, "updates to ") && strings.Contains(s.Message, "forbidden")
+}
+
+// hookRefused tells that an admission webhook said no with a code of its own choice.
+func hookRefused(s metav1.Status) bool {
+	return strings.Contains(s.Message, "admission webhook") && strings.Contains(s.Message, "denied the request")
+}
+
+// withoutValues prints what a refusal says about a Secret without what may quote its values: the fields and the kind of
+// fault of each.
+func withoutValues(s metav1.Status) string {
+	var faults []string
+	if s.Details != nil {
+		for _, c := range s.Details.Causes {
+			if c.Field != "" {
+				faults = append(faults, fmt.Sprintf("%s: %s", c.Field, c.Type))
+			}
+		}
+	}
+	if len(faults) == 0 {
+		return fmt.Sprintf("the API server answered %d %s; its words are not shown, because they may quote secret values", s.Code, s.Reason)
+	}
+	return strings.Join(faults, ", ")
+}

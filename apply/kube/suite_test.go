@@ -1,0 +1,33 @@
+package kube
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/gitfleet/gitfleet/internal/memfleet"
+	"github.com/gitfleet/gitfleet/test/realfleet"
+)
+
+// suite is what must hold on any API server. Each part keeps to names of its own.
+var suite = map[string]func(t *testing.T, c cluster){
+	"killed-after-every-write":          killedAfterEveryWrite,
+	"no-delete-without-complete-answer": noDeleteWithoutACompleteAnswer,
+}
+
+func TestInMemory(t *testing.T) {
+	goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	s := memfleet.NewServer()
+	t.Cleanup(s.Close)
+	for name, part := range suite {
+		t.Run(name, func(t *testing.T) { part(t, newCluster(s.Config())) })
+	}
+}
+
+func TestReal(t *testing.T) {
+	f := realfleet.Start(t, 1)
+	for name, part := range suite {
+		t.Run(name, func(t *testing.T) { part(t, newCluster(f.Config(t, f.Members[0]))) })
+	}
+	t.Run("drift", func(t *testing.T) { driftShowsInMetadata(t, f) })
+}

@@ -1,0 +1,48 @@
+package apply
+
+import (
+	"fmt"
+
+	"github.com/gitfleet/gitfleet/api"
+)
+
+// Actor is who must act before an error goes away.
+type Actor string
+
+// The actors. Retry stands for nobody: the next attempt may succeed by itself.
+const (
+	Author   Actor = "author"   // the manifest is wrong
+	Operator Actor = "operator" // a permission is missing, or the cluster cannot do it
+	Retry    Actor = "retry"
+)
+
+// RefusedError is an API server's refusal of one request about one object. It never holds a value of a Secret.
+type RefusedError struct {
+	Ref     api.Ref
+	Verb    string // get, patch, delete: as in an RBAC rule
+	Actor   Actor
+	Message string // what is wrong, and the remedy
+	Err     error  // what the API server said; nil when that may hold a secret
+}
+
+// Error prints "patch Deployment.apps web/shop: message".
+func (e *RefusedError) Error() string { return fmt.Sprintf("%s %s: %s", e.Verb, e.Ref, e.Message) }
+
+// Unwrap returns what the API server said, if that may be told.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// FencedError tells that an inventory was written by somebody else since it was observed. Nothing was applied under it;
+// the next plan is made from what is there now. When it keeps coming back, two processes manage the same cluster.
+type FencedError struct {
+	Set string
+	Err error
+}
+
+// Error names the inventory.
+func (e *FencedError) Error() string {
+	return fmt.Sprintf("inventory ConfigMap %s/%s was changed by another writer since it was observed: %v",
+		api.SystemNamespace, ParentName(e.Set), e.Err)
+}
+
+// Unwrap returns the API server's answer.
+func (e *FencedError) Unwrap() error { return e.Err }

@@ -1,0 +1,304 @@
+package apply
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/gitfleet/gitfleet/api"
+	"github.com/gitfleet/gitfleet/render"
+)
+
+var update = flag.Bool("update", false, "rewrite the plans in testdata")
+
+// A story in testdata is what was applied (before/SET.yaml), what happened to it since (events, one a line), what is wanted
+// now (after/SET.yaml; an empty file is a placement that left the cluster), and the plan.
+func TestStories(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no stories: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			a, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := readStory(t, a)
+			if *update {
+				s.plan = Diff("aks-1", s.targets, s.live, storyTime).String()
+				a.Files[len(a.Files)-1].Data = []byte(s.plan) // the plan is the last file
+				if err := os.WriteFile(file, txtar.Format(a), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for seed := range uint64(5) {
+				got := Diff("aks-1", s.shuffled(seed), s.live, storyTime)
+				if diff := cmp.Diff(s.plan, got.String()); diff != "" {
+					t.Fatalf("seed %d, plan (-want +got):\n%s", seed, diff)
+				}
+				if want := strings.Count(s.plan, "\n") == strings.Count(s.plan, ": hold "); got.Empty() != want {
+					t.Errorf("Empty() = %v of a plan with the steps\n%s", got.Empty(), got)
+				}
+			}
+			s.converges(t)
+		})
+	}
+}
+
+var storyTime = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+type story struct {
+	live    Live
+	targets []Set
+	plan    string
+}
+
+func readStory(t *testing.T, a *txtar.Archive) story {
+	t.Helper()
+	s := story{live: Live{Complete: true, ParentsSynced: true, Unknown: map[schema.GroupKind]string{}, Parents: map[string]Parent{},
+		Damaged: map[string]string{}, Objects: map[api.Ref]LiveObject{}, Repairs: map[api.Ref]Repair{}}}
+	var events string
+	for _, f := range a.Files {
+		dir, name := filepath.Split(f.Name)
+		set := strings.TrimSuffix(name, ".yaml")
+		switch {
+		case dir == "before/":
+			s.applied(Set{Name: set, Revision: "aaaaaaa1", PolicyDigest: "policy", Objects: parseObjects(t, f)})
+		case dir == "after/":
+			s.targets = append(s.targets, Set{Name: set, Revision: "bbbbbbb2", PolicyDigest: "policy", Objects: parseObjects(t, f)})
+		case f.Name == "events":
+			events = string(f.Data)
+		case f.Name == "plan":
+			s.plan = string(f.Data)
+		default:
+			t.Fatalf("unknown file %s", f.Name)
+		}
+	}
+	for _, line := range strings.Split(strings.TrimSpace(events), "\n") {
+		if line != "" {
+			s.event(t, strings.Fields(line))
+		}
+	}
+	return s
+}
+
+func parseObjects(t *testing.T, f txtar.File) []render.Object {
+	t.Helper()
+	dec := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(f.Data), 4096)
+	var out []render.Object
+	for n := 1; ; n++ {
+		u := &unstructured.Unstructured{}
+		if err := dec.Decode(u); err != nil {
+			if err.Error() == "EOF" {
+				return out
+			}
+			t.Fatalf("%s: %v", f.Name, err)
+		}
+		if len(u.Object) > 0 {
+			out = append(out, render.Object{Unstructured: u, Origin: render.Origin{File: f.Name, Document: n}})
+		}
+	}
+}
+
+// applied makes live what it is after a Set was applied.
+func (s *story) applied(set Set) {
+	p := Parent{Name: set.Name, ResourceVersion: "1", Revision: set.Revision, PolicyDigest: set.PolicyDigest}
+	for _, o := range set.Objects {
+		it, lo := appliedObject(set.Name, o)
+		p.Items = append(p.Items, it)
+		s.live.Objects[it.Ref] = lo
+	}
+	slices.SortFunc(p.Items, func(a, b Item) int { return a.Compare(b.Ref) })
+	s.live.Parents[set.Name] = p
+}
+
+func appliedObject(set string, o render.Object) (Item, LiveObject) {
+	ref := api.RefOf(o.Unstructured)
+	uid, entry := types.UID("uid of "+ref.String()), "fields of "+AppliedHash(o.Unstructured)
+	return Item{Ref: ref, Version: o.GroupVersionKind().Version, UID: uid, EntryHash: entry},
+		LiveObject{Ref: ref, UID: uid, ResourceVersion: "1", SetID: SetID(set), AppliedHash: AppliedHash(o.Unstructured), EntryHash: entry,
+			Health: Health{Status: Current}}
+}
+
+// event changes live by one line: a verb, the object as "KIND.GROUP NAMESPACE/NAME", and what the verb needs.
+func (s *story) event(t *testing.T, words []string) {
+	t.Helper()
+	switch words[0] {
+	case "incomplete":
+		s.live.Complete = false
+		return
+	case "unsynced":
+		s.live.Complete, s.live.ParentsSynced = false, false
+		return
+	case "unknown":
+		s.live.Complete = false
+		s.live.Unknown[schema.ParseGroupKind(words[1])] = "not listed yet"
+		return
+	case "damage":
+		delete(s.live.Parents, words[1])
+		s.live.Damaged[ParentName(words[1])] = "data.items: unexpected EOF"
+		return
+	}
+	ref := parseRef(words[1], words[2])
+	lo := s.live.Objects[ref]
+	switch words[0] {
+	case "drift":
+		lo.EntryHash = "fewer fields"
+	case "clear":
+		lo.EntryHash = ""
+	case "annotate":
+		lo.AppliedHash = "an older one"
+	case "remake":
+		lo.UID, lo.EntryHash = "another uid", ""
+	case "deleting":
+		lo.Deleting = true
+	case "control":
+		lo.Controlled = true
+	case "relabel":
+		lo.SetID = SetID(words[3])
+	case "vanish":
+		delete(s.live.Objects, ref)
+		return
+	case "unconfirm":
+		s.item(t, ref, words[3], func(it *Item) { it.UID, it.EntryHash = "", "" })
+		return
+	case "unlist":
+		p := s.live.Parents[words[3]]
+		p.Items = slices.DeleteFunc(slices.Clone(p.Items), func(it Item) bool { return it.Ref == ref })
+		s.live.Parents[words[3]] = p
+		return
+	case "repaired":
+		var n int
+		if _, err := fmt.Sscan(words[3], &n); err != nil {
+			t.Fatal(err)
+		}
+		s.live.Repairs[ref] = Repair{Count: n, Last: storyTime.Add(-5 * time.Second)}
+		return
+	default:
+		t.Fatalf("unknown event %q", words)
+	}
+	s.live.Objects[ref] = lo
+}
+
+func (s *story) item(t *testing.T, ref api.Ref, set string, change func(*Item)) {
+	t.Helper()
+	items := slices.Clone(s.live.Parents[set].Items)
+	for i := range items {
+		if items[i].Ref == ref {
+			change(&items[i])
+			p := s.live.Parents[set]
+			p.Items = items
+			s.live.Parents[set] = p
+			return
+		}
+	}
+	t.Fatalf("%s is not in the inventory of %s", ref, set)
+}
+
+func parseRef(kind, name string) api.Ref {
+	gk := schema.ParseGroupKind(kind)
+	ns, n, namespaced := strings.Cut(name, "/")
+	if !namespaced {
+		ns, n = "", name
+	}
+	return api.Ref{Group: gk.Group, Kind: gk.Kind, Namespace: ns, Name: n}
+}
+
+// shuffled returns the targets in another order.
+func (s story) shuffled(seed uint64) []Set {
+	r := rand.New(rand.NewPCG(seed, 1))
+	out := slices.Clone(s.targets)
+	r.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	for i := range out {
+		out[i].Objects = slices.Clone(out[i].Objects)
+		r.Shuffle(len(out[i].Objects), func(a, b int) {
+			out[i].Objects[a], out[i].Objects[b] = out[i].Objects[b], out[i].Objects[a]
+		})
+	}
+	return out
+}
+
+// converges carries plans out in memory until there is nothing left to do, and asserts that everything wanted is then
+// there, listed, and labelled for its Set.
+func (s story) converges(t *testing.T) {
+	t.Helper()
+	if !s.live.Complete || len(s.live.Damaged) > 0 {
+		return
+	}
+	live := s.live
+	live.Repairs = nil
+	var plan Plan
+	for range 4 {
+		live.Objects = maps.Clone(live.Objects)
+		for ref, lo := range live.Objects {
+			if lo.Deleting {
+				delete(live.Objects, ref) // it goes at last
+			}
+		}
+		if plan = Diff("aks-1", s.targets, live, storyTime); plan.Empty() {
+			break
+		}
+		live.Parents = maps.Clone(live.Parents)
+		for _, p := range plan.Sets {
+			execute(live, p)
+		}
+	}
+	if !plan.Empty() {
+		t.Fatalf("does not converge: still\n%s", plan)
+	}
+	for _, set := range s.targets {
+		for _, o := range set.Objects {
+			ref := api.RefOf(o.Unstructured)
+			if lo, ok := live.Objects[ref]; !ok || lo.SetID != SetID(set.Name) || lo.AppliedHash != AppliedHash(o.Unstructured) {
+				t.Errorf("%s is not what %s wants: %+v", ref, set.Name, lo)
+			}
+			if !slices.ContainsFunc(live.Parents[set.Name].Items, func(it Item) bool { return it.Ref == ref }) {
+				t.Errorf("%s is not in the inventory of %s", ref, set.Name)
+			}
+		}
+	}
+}
+
+// execute does to live what an executor does to a cluster.
+func execute(live Live, p SetPlan) {
+	after := p.After
+	after.Items = slices.Clone(after.Items)
+	for _, stage := range p.Stages {
+		for _, c := range stage {
+			it, lo := appliedObject(p.Set.Name, render.Object{Unstructured: c.Object.Unstructured})
+			lo.AppliedHash = c.Object.GetAnnotations()[api.AnnotationAppliedHash]
+			if old, ok := live.Objects[c.Ref]; ok {
+				lo.UID, it.UID = old.UID, old.UID
+			}
+			live.Objects[c.Ref] = lo
+			for i := range after.Items {
+				if after.Items[i].Ref == c.Ref {
+					after.Items[i] = it
+				}
+			}
+		}
+	}
+	for _, c := range p.Prune {
+		delete(live.Objects, c.Ref)
+	}
+	live.Parents[p.Set.Name] = after
+	if p.Remove {
+		delete(live.Parents, p.Set.Name)
+	}
+}
