@@ -1,0 +1,130 @@
+package kube
+
+import (
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	networkingv1alpha1 "github.com/gitfleet/gitfleet/api/networking/v1alpha1"
+	"github.com/gitfleet/gitfleet/mcs"
+)
+
+// The reductions below decode leniently: a custom resource whose definition is not ours may hold what ours does not
+// know, and what cannot be read of a status is written anew.
+
+// reduceExport keeps a ServiceExport as mcs.Export, without cluster, Service and endpoints.
+func reduceExport(u *unstructured.Unstructured) any {
+	var status networkingv1alpha1.ServiceExportStatus
+	decodeField(u, "status", &status)
+	return mcs.Export{Namespace: u.GetNamespace(), Name: u.GetName(), Created: u.GetCreationTimestamp().UTC(),
+		Generation: u.GetGeneration(), Deleting: deleting(u), Conditions: status.Conditions}
+}
+
+// reduceImport keeps a ServiceImport as mcs.MemberImport, without cluster.
+func reduceImport(u *unstructured.Unstructured) any {
+	i := mcs.MemberImport{Namespace: u.GetNamespace(), Name: u.GetName(), Deleting: deleting(u)}
+	decodeField(u, "status", &i.Status)
+	return i
+}
+
+// reduceMultiClusterService keeps a MultiClusterService as mcs.Service, without cluster.
+func reduceMultiClusterService(u *unstructured.Unstructured) any {
+	var status networkingv1alpha1.MultiClusterServiceStatus
+	decodeField(u, "status", &status)
+	var spec networkingv1alpha1.MultiClusterServiceSpec
+	decodeField(u, "spec", &spec)
+	s := mcs.Service{Namespace: u.GetNamespace(), Name: u.GetName(), Created: u.GetCreationTimestamp().UTC(),
+		Generation: u.GetGeneration(), Deleting: deleting(u), ImportName: spec.ServiceImport.Name, Conditions: status.Conditions}
+	for _, key := range []string{networkingv1alpha1.AnnotationAzureInternal, networkingv1alpha1.AnnotationFleetInternal} {
+		if value, ok := u.GetAnnotations()[key]; ok {
+			if s.Annotations == nil {
+				s.Annotations = map[string]string{}
+			}
+			s.Annotations[key] = value
+		}
+	}
+	for _, ingress := range status.LoadBalancer.Ingress {
+		s.Ingress = append(s.Ingress, ingress.IP)
+	}
+	return s
+}
+
+// reduceService keeps a Service as *mcs.ExportedService. One that is being deleted counts as gone.
+func reduceService(u *unstructured.Unstructured) any {
+	if deleting(u) {
+		return nil
+	}
+	var spec corev1.ServiceSpec
+	decodeField(u, "spec", &spec)
+	s := &mcs.ExportedService{Type: spec.Type, Headless: spec.ClusterIP == corev1.ClusterIPNone}
+	for _, p := range spec.Ports {
+		port := mcs.Port{Name: p.Name, Protocol: p.Protocol, Port: p.Port}
+		if p.AppProtocol != nil {
+			port.AppProtocol = *p.AppProtocol
+		}
+		s.Ports = append(s.Ports, port)
+	}
+	return s
+}
+
+// slice is what is kept of an EndpointSlice.
+type slice struct {
+	service   string
+	endpoints []mcs.Endpoint
+}
+
+// reduceSlice keeps an EndpointSlice's endpoints. Slices of type FQDN hold no addresses and come to none.
+func reduceSlice(u *unstructured.Unstructured) any {
+	out := slice{service: u.GetLabels()[discoveryv1.LabelServiceName]}
+	var typed discoveryv1.EndpointSlice
+	if deleting(u) || !decode(u.Object, &typed) {
+		return nil
+	}
+	ports := map[string]int32{}
+	for _, p := range typed.Ports {
+		if p.Port == nil { // "all ports", which no Service asks for
+			continue
+		}
+		name := ""
+		if p.Name != nil {
+			name = *p.Name
+		}
+		ports[name] = *p.Port
+	}
+	for _, e := range typed.Endpoints {
+		ready := isTrue(e.Conditions.Ready, true)
+		for _, text := range e.Addresses {
+			address, err := netip.ParseAddr(text)
+			if err != nil {
+				continue
+			}
+			out.endpoints = append(out.endpoints, mcs.Endpoint{Address: address, Ports: ports, Ready: ready,
+				Serving: isTrue(e.Conditions.Serving, ready), Terminating: isTrue(e.Conditions.Terminating, false)})
+		}
+	}
+	return out
+}
+
+// isTrue reads an endpoint condition; what nil means is said at each field of discovery/v1 EndpointConditions.
+func isTrue(b *bool, unset bool) bool {
+	if b == nil {
+		return unset
+	}
+	return *b
+}
+
+func deleting(u *unstructured.Unstructured) bool { return u.GetDeletionTimestamp() != nil }
+
+// decodeField copies the object at one top-level field of u into out. What does not fit leaves out as it is.
+func decodeField(u *unstructured.Unstructured, field string, out any) {
+	if content, ok := u.Object[field].(map[string]any); ok {
+		decode(content, out)
+	}
+}
+
+func decode(content map[string]any, out any) bool {
+	return runtime.DefaultUnstructuredConverter.FromUnstructured(content, out) == nil
+}

@@ -1,0 +1,118 @@
+package kube
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/gitfleet/gitfleet/mcs"
+)
+
+func object(t *testing.T, text string) *unstructured.Unstructured {
+	t.Helper()
+	data, err := yaml.YAMLToJSON([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &unstructured.Unstructured{}
+	if err := u.UnmarshalJSON(data); err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+var created = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func TestReduce(t *testing.T) {
+	a, six := netip.MustParseAddr("10.1.0.2"), netip.MustParseAddr("fd00::2")
+	web := map[string]int32{"web": 8000}
+	tests := map[string]struct {
+		reason string
+		reduce func(*unstructured.Unstructured) any
+		object string
+		want   any
+	}{
+		"export": {"identity, age and conditions", reduceExport, `
+kind: ServiceExport
+apiVersion: networking.fleet.azure.com/v1alpha1
+metadata: {namespace: shop, name: web, generation: 3, creationTimestamp: 2026-01-01T00:00:00Z}
+status: {conditions: [{type: Valid, status: "True", reason: R, message: M, lastTransitionTime: 2026-01-01T00:00:00Z}]}`,
+			mcs.Export{Namespace: "shop", Name: "web", Generation: 3, Created: created,
+				Conditions: []metav1.Condition{{Type: "Valid", Status: "True", Reason: "R", Message: "M", LastTransitionTime: metav1.NewTime(created.Local())}}}},
+		"foreign status": {"a status that cannot be read is as good as none", reduceExport, `
+kind: ServiceExport
+apiVersion: networking.fleet.azure.com/v1alpha1
+metadata: {namespace: shop, name: web, creationTimestamp: 2026-01-01T00:00:00Z, deletionTimestamp: 2026-01-01T00:00:00Z}
+status: {conditions: yes}`,
+			mcs.Export{Namespace: "shop", Name: "web", Created: created, Deleting: true}},
+		"service of services": {"only annotations that mean something are kept", reduceMultiClusterService, `
+kind: MultiClusterService
+apiVersion: networking.fleet.azure.com/v1alpha1
+metadata: {namespace: shop, name: web, creationTimestamp: 2026-01-01T00:00:00Z, annotations: {other: x, service.beta.kubernetes.io/azure-load-balancer-internal: "true"}}
+spec: {serviceImport: {name: api}}
+status: {loadBalancer: {ingress: [{ip: 127.255.0.1}]}}`,
+			mcs.Service{Namespace: "shop", Name: "web", Created: created, ImportName: "api", Ingress: []string{"127.255.0.1"},
+				Annotations: map[string]string{"service.beta.kubernetes.io/azure-load-balancer-internal": "true"}}},
+		"service": {"ports without their target ports", reduceService, `
+kind: Service
+apiVersion: v1
+metadata: {namespace: shop, name: web}
+spec: {type: NodePort, clusterIP: 10.96.0.1, ports: [{name: web, port: 80, protocol: TCP, targetPort: http, nodePort: 30000, appProtocol: h2c}]}`,
+			&mcs.ExportedService{Type: "NodePort", Ports: []mcs.Port{{Name: "web", Protocol: "TCP", AppProtocol: "h2c", Port: 80}}}},
+		"headless service": {"cluster IP None", reduceService, `
+kind: Service
+apiVersion: v1
+metadata: {namespace: shop, name: web}
+spec: {type: ClusterIP, clusterIP: None}`, &mcs.ExportedService{Type: "ClusterIP", Headless: true}},
+		"service that is being deleted": {"it counts as gone", reduceService, `
+kind: Service
+apiVersion: v1
+metadata: {namespace: shop, name: web, deletionTimestamp: 2026-01-01T00:00:00Z}
+spec: {type: ClusterIP}`, nil},
+		"slice": {"nil ready is ready, nil serving is as ready, nil terminating is false", reduceSlice, `
+kind: EndpointSlice
+apiVersion: discovery.k8s.io/v1
+metadata: {namespace: shop, name: web-1, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{name: web, port: 8000, protocol: TCP}, {name: all, protocol: TCP}]
+endpoints:
+- {addresses: [10.1.0.2]}
+- {addresses: [10.1.0.2], conditions: {ready: false}}
+- {addresses: [10.1.0.2], conditions: {ready: false, serving: true, terminating: true}}`,
+			slice{service: "web", endpoints: []mcs.Endpoint{{Address: a, Ports: web, Ready: true, Serving: true}, {Address: a, Ports: web},
+				{Address: a, Ports: web, Serving: true, Terminating: true}}}},
+		"IPv6 slice": {"addresses of both families are kept; a port without a name has the empty one", reduceSlice, `
+kind: EndpointSlice
+apiVersion: discovery.k8s.io/v1
+metadata: {namespace: shop, name: web-1, labels: {kubernetes.io/service-name: web}}
+addressType: IPv6
+ports: [{port: 8000}]
+endpoints: [{addresses: ["fd00::2"], conditions: {ready: true}}]`,
+			slice{service: "web", endpoints: []mcs.Endpoint{{Address: six, Ports: map[string]int32{"": 8000}, Ready: true, Serving: true}}}},
+		"FQDN slice": {"names are no addresses", reduceSlice, `
+kind: EndpointSlice
+apiVersion: discovery.k8s.io/v1
+metadata: {namespace: shop, name: web-1, labels: {kubernetes.io/service-name: web}}
+addressType: FQDN
+endpoints: [{addresses: [example.org]}]`, slice{service: "web"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			u := object(t, tt.object)
+			before := u.DeepCopy()
+			got := tt.reduce(u)
+			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(slice{}), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
+			}
+			if diff := cmp.Diff(before, u); diff != "" {
+				t.Errorf("the object itself was changed (-before +after):\n%s", diff)
+			}
+		})
+	}
+}

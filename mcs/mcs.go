@@ -1,0 +1,142 @@
+// Package mcs resolves multi-cluster services: from what the members export to what every member imports and where the
+// load balancers point. It is pure; mcs/kube observes and writes statuses, the providers drive load balancers.
+//
+// The API spoken on members is networking.fleet.azure.com/v1alpha1. Where Azure's own controllers and KEP-1645
+// (https://github.com/kubernetes/enhancements/tree/master/keps/sig-multicluster/1645-multi-cluster-services-api) differ,
+// the KEP decides the behaviour (the oldest export wins, target ports do not matter) and Azure the words (condition
+// types and reasons).
+package mcs
+
+import (
+	"cmp"
+	"net/netip"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	networkingv1alpha1 "github.com/gitfleet/gitfleet/api/networking/v1alpha1"
+)
+
+// Key is the namespace and name that a multi-cluster service has in every cluster (namespace sameness, KEP-1645).
+type Key = types.NamespacedName
+
+// Observed is what one member shows of multi-cluster services, as one immutable value.
+//
+// It holds the last known content, never less: a member that was cut off keeps what it showed before, and a namespace
+// that is being listed for the first time contributes nothing until its list is complete. The value can be marshalled
+// as JSON, so that last-known content may outlive the process.
+type Observed struct {
+	Cluster string
+	// Synced is true when every watch behind this value has synced and is being served. Until then the absence of
+	// anything means nothing, and nothing is written on the member.
+	Synced   bool
+	Exports  []Export
+	Imports  []MemberImport
+	Services []Service
+}
+
+// Export is one ServiceExport with the Service and endpoints it names.
+type Export struct {
+	Cluster    string
+	Namespace  string
+	Name       string
+	Created    time.Time // decides who wins a conflict
+	Generation int64
+	Deleting   bool
+	Service    *ExportedService // nil when there is no Service of that name, or it is being deleted
+	Endpoints  []Endpoint
+	Conditions []metav1.Condition // as they are on the member, to write only what differs
+}
+
+// Key returns the service that e exports.
+func (e Export) Key() Key { return Key{Namespace: e.Namespace, Name: e.Name} }
+
+// ExportedService is what resolution needs of a Service.
+type ExportedService struct {
+	Type     corev1.ServiceType
+	Headless bool
+	Ports    []Port
+}
+
+// Port is one port of a multi-cluster service. Two ports are the same when all four fields are: which port the pods
+// listen on is each cluster's own business.
+type Port struct {
+	Name        string
+	Protocol    corev1.Protocol
+	AppProtocol string // empty when unset
+	Port        int32
+}
+
+func comparePorts(a, b Port) int {
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Protocol, b.Protocol),
+		cmp.Compare(a.Port, b.Port), cmp.Compare(a.AppProtocol, b.AppProtocol))
+}
+
+// Endpoint is one address of a Service's EndpointSlices, with target ports keyed by service port name.
+type Endpoint struct {
+	Address     netip.Addr
+	Ports       map[string]int32 // by port name; "" for an unnamed port
+	Ready       bool             // nil in the slice means ready
+	Serving     bool
+	Terminating bool
+}
+
+// MemberImport is one ServiceImport as it stands on a member.
+type MemberImport struct {
+	Cluster   string
+	Namespace string
+	Name      string
+	Deleting  bool
+	Status    networkingv1alpha1.ServiceImportStatus
+}
+
+// Service is one MultiClusterService as it stands on a member.
+type Service struct {
+	Cluster     string
+	Namespace   string
+	Name        string
+	Created     time.Time
+	Generation  int64
+	Deleting    bool
+	ImportName  string // spec.serviceImport.name
+	Annotations map[string]string
+	Ingress     []string // status.loadBalancer.ingress[].ip
+	Conditions  []metav1.Condition
+}
+
+// Key returns the load balancer that s asks for: the same namespace and name on several members is one.
+func (s Service) Key() Key { return Key{Namespace: s.Namespace, Name: s.Name} }
+
+// Import returns the service that s puts behind an address.
+func (s Service) Import() Key { return Key{Namespace: s.Namespace, Name: s.ImportName} }
+
+// LoadBalancer is what a provider must bring about for one namespace/name: the same name on several members is one.
+type LoadBalancer struct {
+	Namespace string
+	Name      string
+	Clusters  []string // members holding a MultiClusterService of this name, sorted
+	Internal  bool     // no public address: see Service annotations
+	Ports     []Port   // sorted
+	Backends  []Backend
+	Previous  []netip.Addr // addresses in the statuses now; kept where possible
+}
+
+// Key returns the namespace and name of lb.
+func (lb LoadBalancer) Key() Key { return Key{Namespace: lb.Namespace, Name: lb.Name} }
+
+// Backend is one endpoint behind one port of a load balancer.
+type Backend struct {
+	Cluster string
+	Port    string // name of the LoadBalancer's port
+	Target  netip.AddrPort
+}
+
+func compareBackends(a, b Backend) int {
+	return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Cluster, b.Cluster), a.Target.Compare(b.Target))
+}
+
+func compareKeys(a, b Key) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+}

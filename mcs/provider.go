@@ -1,0 +1,123 @@
+package mcs
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Provider drives load balancers of one kind. A cycle is List, Plan, Apply; a reviewer's plan stops before Apply.
+type Provider interface {
+	// List reports what is in place now. It may block on the provider's API. An answer that is not complete is an
+	// error, never a shorter State.
+	List(ctx context.Context) (State, error)
+
+	// Plan compares what r wants with what is in place. It is pure: no request, no clock.
+	Plan(r Resolution, in State) Plan
+
+	// Apply carries out p and reports everything that is in place then, p's load balancers and all others. One load
+	// balancer that fails is a Problem of its Frontend and does not stop the others; the error is for failures of the
+	// provider as a whole. Applying a plan twice is harmless.
+	Apply(ctx context.Context, p Plan) (State, error)
+}
+
+// State is every load balancer that a provider has in place.
+type State map[Key]Installed
+
+// Installed is one load balancer as it was last asked for, and what became of it.
+type Installed struct {
+	LoadBalancer LoadBalancer
+	Frontend     Frontend
+}
+
+// Frontend is where clients reach a load balancer.
+type Frontend struct {
+	Addresses []netip.Addr
+	Problems  []string // for a person, sorted: what is not served, why, and the remedy
+	Retry     bool     // trying again without any change may solve a problem
+}
+
+// Action is what happens to one load balancer, as a word that is printed.
+type Action string
+
+// The actions.
+const (
+	Create Action = "create"
+	Update Action = "update"
+	Delete Action = "delete"
+)
+
+// Change is one step of a plan. For Delete, LoadBalancer is what stood there.
+type Change struct {
+	Action       Action
+	LoadBalancer LoadBalancer
+	Reason       string // for a person
+}
+
+// Plan is everything that a provider is about to do, sorted by namespace and name. An empty plan makes no request.
+type Plan struct {
+	Changes []Change
+}
+
+// Difference is the plan of a provider for which a load balancer is exactly what LoadBalancer says. A load balancer
+// that nobody wants any more goes only when every member that asked for it has been seen not to: losing sight of a
+// member is not losing its services.
+func Difference(r Resolution, in State) Plan {
+	var p Plan
+	wanted := make(map[Key]bool, len(r.LoadBalancers))
+	for _, lb := range r.LoadBalancers {
+		wanted[lb.Key()] = true
+		have, ok := in[lb.Key()]
+		if !ok {
+			p.Changes = append(p.Changes, Change{Create, lb, "new"})
+			continue
+		}
+		if reason := lb.differenceFrom(have.LoadBalancer); reason != "" {
+			p.Changes = append(p.Changes, Change{Update, lb, reason})
+		} else if have.Frontend.Retry {
+			p.Changes = append(p.Changes, Change{Update, lb, "retry: " + strings.Join(have.Frontend.Problems, "; ")})
+		}
+	}
+	for key, have := range in {
+		if !wanted[key] && !r.anyUnsynced(have.LoadBalancer.Clusters) {
+			p.Changes = append(p.Changes, Change{Delete, have.LoadBalancer, "no MultiClusterService asks for it"})
+		}
+	}
+	slices.SortFunc(p.Changes, func(a, b Change) int { return compareKeys(a.LoadBalancer.Key(), b.LoadBalancer.Key()) })
+	return p
+}
+
+// differenceFrom says what makes lb differ from have, or "". Previous is not compared: it is a consequence.
+func (lb LoadBalancer) differenceFrom(have LoadBalancer) string {
+	var reasons []string
+	switch {
+	case lb.Internal && !have.Internal:
+		reasons = append(reasons, "becomes internal")
+	case !lb.Internal && have.Internal:
+		reasons = append(reasons, "becomes public")
+	}
+	if !slices.Equal(lb.Ports, have.Ports) {
+		reasons = append(reasons, "ports change")
+	}
+	added, removed := subtract(lb.Backends, have.Backends), subtract(have.Backends, lb.Backends)
+	if added+removed > 0 {
+		reasons = append(reasons, fmt.Sprintf("backends change: %d added, %d removed", added, removed))
+	}
+	if !slices.Equal(lb.Clusters, have.Clusters) {
+		reasons = append(reasons, "asked for on "+strings.Join(lb.Clusters, ", "))
+	}
+	return strings.Join(reasons, "; ")
+}
+
+// subtract counts the elements of a that are not in b.
+func subtract(a, b []Backend) int {
+	n := 0
+	for _, x := range a {
+		if _, found := slices.BinarySearchFunc(b, x, compareBackends); !found {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,181 @@
+package mcs
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/gitfleet/gitfleet/render"
+)
+
+// Resolution is what all members together come to. All lists are sorted by namespace, name and cluster; the same
+// observations in any order give the same value.
+type Resolution struct {
+	Unsynced      []string // members whose absences mean nothing yet
+	Exports       []ExportVerdict
+	Imports       []Import
+	Services      []ServiceVerdict
+	LoadBalancers []LoadBalancer
+
+	// Objects are the objects each member needs, by cluster: targets for an ApplySet of their own. A member that has
+	// not synced has no entry, which means "leave its set alone"; a synced one that needs nothing has an empty entry.
+	Objects map[string][]render.Object
+
+	memberImports []MemberImport // as they stand on synced members, for Statuses
+}
+
+// Verdict is what becomes one condition.
+type Verdict struct {
+	Status  metav1.ConditionStatus
+	Reason  string
+	Message string
+}
+
+// ExportVerdict tells for one export whether it counts and why.
+type ExportVerdict struct {
+	Export
+	Valid    Verdict
+	Conflict Verdict
+	Ports    []Port // those of its ports that take part in the import; none when the export does not count
+}
+
+// Import is one service that at least one member exports.
+type Import struct {
+	Namespace string
+	Name      string
+	Ports     []Port             // the winner's, sorted
+	Clusters  []string           // exporters that take part with at least one port
+	Held      []string           // those of Clusters that cannot be seen now: their part is what was agreed before
+	Endpoints []ImportedEndpoint // of the visible exporters, ready or not
+}
+
+// Key returns the namespace and name of i.
+func (i Import) Key() Key { return Key{Namespace: i.Namespace, Name: i.Name} }
+
+// ImportedEndpoint is an endpoint with the cluster it is in. Its Ports are only those that take part in the import.
+type ImportedEndpoint struct {
+	Cluster string
+	Endpoint
+}
+
+// Resolve decides which exports count, what is imported and which load balancers are wanted. There is one observation for
+// every member of the fleet, also for those that were never reached: a cluster that is not there has left the fleet.
+//
+// Nothing is withdrawn because a member cannot be seen. Content of a member that has not synced counts as it is. Where
+// such a member shows nothing of a service (after a restart, before its lists are complete), what was agreed before is
+// read from the statuses on the other members: an import keeps the ports and clusters its ServiceImports tell of, and an
+// export or service that lost against an unseen cluster stays beaten.
+func Resolve(observed []Observed) Resolution {
+	observed = slices.Clone(observed)
+	slices.SortFunc(observed, func(a, b Observed) int { return cmp.Compare(a.Cluster, b.Cluster) })
+	r := Resolution{Objects: map[string][]render.Object{}}
+	for _, o := range observed {
+		if !o.Synced {
+			r.Unsynced = append(r.Unsynced, o.Cluster)
+			continue
+		}
+		r.Objects[o.Cluster] = wantedImports(o)
+		r.memberImports = append(r.memberImports, o.Imports...)
+	}
+	r.resolveExports(observed)
+	r.resolveServices(observed)
+	return r
+}
+
+func (r *Resolution) resolveExports(observed []Observed) {
+	exports := map[Key][]Export{}
+	for _, o := range observed {
+		for _, e := range o.Exports {
+			if !e.Deleting {
+				exports[e.Key()] = append(exports[e.Key()], e)
+			}
+		}
+	}
+	agreed := r.agreedBefore(observed)
+	for key := range agreed {
+		if _, seen := exports[key]; !seen {
+			exports[key] = nil // an import may have no exporter that can be seen
+		}
+	}
+	for _, key := range sortedKeys(exports) {
+		c := contest{key: key, exports: exports[key], unseen: r.unseen(clustersOf(exports[key]))}
+		c.agree(agreed[key])
+		verdicts, imported := c.decide()
+		r.Exports = append(r.Exports, verdicts...)
+		if len(imported.Clusters) > 0 {
+			r.Imports = append(r.Imports, imported)
+		}
+	}
+}
+
+// agreedBefore collects the ServiceImports that name a member which cannot be seen now.
+func (r *Resolution) agreedBefore(observed []Observed) map[Key][]MemberImport {
+	agreed := map[Key][]MemberImport{}
+	for _, o := range observed {
+		for _, i := range o.Imports {
+			if slices.ContainsFunc(i.Status.Clusters, func(c clusterStatus) bool { return r.anyUnsynced([]string{c.Cluster}) }) {
+				key := Key{Namespace: i.Namespace, Name: i.Name}
+				agreed[key] = append(agreed[key], i)
+			}
+		}
+	}
+	return agreed
+}
+
+// anyUnsynced tells whether one of clusters is a member that has not synced. A cluster that left the fleet is none.
+func (r *Resolution) anyUnsynced(clusters []string) bool {
+	return slices.ContainsFunc(clusters, func(c string) bool {
+		_, found := slices.BinarySearch(r.Unsynced, c)
+		return found
+	})
+}
+
+// unseen returns the members that have not synced and are not among seen.
+func (r *Resolution) unseen(seen []string) []string {
+	var out []string
+	for _, c := range r.Unsynced {
+		if !slices.Contains(seen, c) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// beaten returns the condition of type t when it is a defeat by a cluster that cannot be seen now. Messages name the
+// cluster that decides, which makes the status on the member the memory of it.
+func beaten(conditions []metav1.Condition, t string, unseen []string) (Verdict, bool) {
+	for _, c := range conditions {
+		if c.Type != t {
+			continue
+		}
+		for _, cluster := range unseen {
+			if strings.Contains(c.Message, quoted(cluster)) {
+				return Verdict{Status: c.Status, Reason: c.Reason, Message: c.Message}, true
+			}
+		}
+	}
+	return Verdict{}, false
+}
+
+// quoted is how messages name the cluster that decides.
+func quoted(cluster string) string { return "cluster " + strconv.Quote(cluster) }
+
+func clustersOf(exports []Export) []string {
+	out := make([]string, len(exports))
+	for i, e := range exports {
+		out[i] = e.Cluster
+	}
+	return out
+}
+
+func sortedKeys[V any](m map[Key]V) []Key {
+	keys := make([]Key, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, compareKeys)
+	return keys
+}

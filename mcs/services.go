@@ -1,0 +1,183 @@
+package mcs
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	networkingv1alpha1 "github.com/gitfleet/gitfleet/api/networking/v1alpha1"
+	"github.com/gitfleet/gitfleet/render"
+)
+
+// ServiceVerdict tells for one MultiClusterService whether there is anything behind it and who decides about it.
+type ServiceVerdict struct {
+	Service
+	Valid   Verdict
+	Decider string // the cluster whose MultiClusterService of this name is the oldest; may be its own
+	held    bool   // the decider cannot be seen: Valid is what the status said before
+}
+
+// wantedImports returns the ServiceImports that the services of o need. They depend on that member alone, so what other
+// members show or hide can never prune one.
+func wantedImports(o Observed) []render.Object {
+	var names []Key
+	for _, s := range o.Services {
+		if !s.Deleting && s.ImportName != "" {
+			names = append(names, s.Import())
+		}
+	}
+	slices.SortFunc(names, compareKeys)
+	objects := []render.Object{}
+	for _, key := range slices.Compact(names) {
+		u := &unstructured.Unstructured{Object: map[string]any{}}
+		u.SetGroupVersionKind(networkingv1alpha1.ServiceImportGVK)
+		u.SetNamespace(key.Namespace)
+		u.SetName(key.Name)
+		objects = append(objects, render.Object{Unstructured: u})
+	}
+	return objects
+}
+
+func (r *Resolution) resolveServices(observed []Observed) {
+	services := map[Key][]Service{}
+	for _, o := range observed {
+		for _, s := range o.Services {
+			if !s.Deleting {
+				services[s.Key()] = append(services[s.Key()], s)
+			}
+		}
+	}
+	imports := map[Key]Import{}
+	for _, i := range r.Imports {
+		imports[i.Key()] = i
+	}
+	for _, key := range sortedKeys(services) {
+		verdicts, decider := r.judgeServices(services[key], imports)
+		r.Services = append(r.Services, verdicts...)
+		if i, ok := imports[decider.Import()]; ok && decider.Cluster != "" {
+			r.LoadBalancers = append(r.LoadBalancers, balance(decider, verdicts, i))
+		}
+	}
+}
+
+// judgeServices gives a verdict for every MultiClusterService of one namespace/name, by cluster. The oldest decides about
+// the one load balancer they share. When all that can be seen were beaten by one that cannot, none decides now.
+func (r *Resolution) judgeServices(same []Service, imports map[Key]Import) (verdicts []ServiceVerdict, decider Service) {
+	slices.SortFunc(same, func(a, b Service) int { return strings.Compare(a.Cluster, b.Cluster) })
+	var seen []string
+	for _, s := range same {
+		seen = append(seen, s.Cluster)
+	}
+	unseen := r.unseen(seen)
+	for _, s := range same {
+		old, held := beaten(s.Conditions, networkingv1alpha1.ConditionValid, unseen)
+		verdicts = append(verdicts, ServiceVerdict{Service: s, Valid: old, held: held})
+		if !held && (decider.Cluster == "" || s.Created.Before(decider.Created)) {
+			decider = s
+		}
+	}
+	for i, v := range verdicts {
+		if !v.held {
+			verdicts[i].Decider = decider.Cluster
+			verdicts[i].Valid = judgeService(v.Service, decider, imports)
+		}
+	}
+	return verdicts, decider
+}
+
+func judgeService(s, decider Service, imports map[Key]Import) Verdict {
+	v := Verdict{Status: metav1.ConditionUnknown, Reason: networkingv1alpha1.ReasonUnknownServiceImport,
+		Message: fmt.Sprintf("no member of the fleet has a valid export of %s", s.Import())}
+	if i, ok := imports[s.Import()]; ok {
+		v = Verdict{Status: metav1.ConditionTrue, Reason: networkingv1alpha1.ReasonFoundServiceImport,
+			Message: fmt.Sprintf("%s is exported by %s", s.Import(), strings.Join(i.Clusters, ", "))}
+	}
+	mine, problem := internal(s.Annotations)
+	if problem != "" {
+		v.Message += "; " + problem
+	}
+	theirs, _ := internal(decider.Annotations)
+	older := fmt.Sprintf("the older MultiClusterService in %s decides", quoted(decider.Cluster))
+	if s.ImportName != decider.ImportName {
+		v.Message += fmt.Sprintf("; spec.serviceImport.name is %s here and %s there: %s", s.ImportName, decider.ImportName, older)
+	}
+	if mine != theirs {
+		v.Message += fmt.Sprintf("; internal is %t here and %t there: %s", mine, theirs, older)
+	}
+	return v
+}
+
+// balance returns the load balancer of decider, in front of i. Backends are of one family, IPv4 when there is any: a pod
+// of a dual-stack cluster shows up once in each, and would get twice its share.
+func balance(decider Service, same []ServiceVerdict, i Import) LoadBalancer {
+	lb := LoadBalancer{Namespace: decider.Namespace, Name: decider.Name, Ports: i.Ports}
+	lb.Internal, _ = internal(decider.Annotations)
+	for _, s := range same {
+		lb.Clusters = append(lb.Clusters, s.Cluster)
+	}
+	lb.Previous = previousAddresses(decider, same)
+	lb.Backends = backends(i)
+	if slices.ContainsFunc(lb.Backends, Backend.is4) {
+		lb.Backends = slices.DeleteFunc(lb.Backends, func(b Backend) bool { return !b.is4() })
+	}
+	return lb
+}
+
+func (b Backend) is4() bool { return b.Target.Addr().Is4() }
+
+// backends lists what may receive new connections: endpoints that are ready and not on their way out.
+func backends(i Import) []Backend {
+	var out []Backend
+	for _, ep := range i.Endpoints {
+		if !ep.Ready || ep.Terminating {
+			continue
+		}
+		for _, p := range i.Ports {
+			target, ok := ep.Ports[p.Name]
+			if ok && target > 0 && target <= 65535 {
+				at := netip.AddrPortFrom(ep.Address.Unmap(), uint16(target))
+				out = append(out, Backend{Cluster: ep.Cluster, Port: p.Name, Target: at})
+			}
+		}
+	}
+	slices.SortFunc(out, compareBackends)
+	return slices.Compact(out)
+}
+
+// previousAddresses reads the addresses in the statuses, the decider's first.
+func previousAddresses(decider Service, same []ServiceVerdict) []netip.Addr {
+	texts := slices.Clone(decider.Ingress)
+	for _, s := range same {
+		texts = append(texts, s.Ingress...)
+	}
+	var out []netip.Addr
+	for _, text := range texts {
+		if a, err := netip.ParseAddr(text); err == nil && !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// internal reads the two annotations that ask for an internal address; either is enough. A value that is no boolean
+// counts as true: an address that too few can reach is mended in a minute, one that everybody could reach is not.
+func internal(annotations map[string]string) (yes bool, problem string) {
+	for _, key := range []string{networkingv1alpha1.AnnotationFleetInternal, networkingv1alpha1.AnnotationAzureInternal} {
+		text, ok := annotations[key]
+		if !ok {
+			continue
+		}
+		b, err := strconv.ParseBool(text)
+		if err != nil {
+			b, problem = true, fmt.Sprintf("annotation %s: %s is neither true nor false and counts as true",
+				key, strconv.Quote(text))
+		}
+		yes = yes || b
+	}
+	return yes, problem
+}

@@ -1,0 +1,131 @@
+package mcs
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	networkingv1alpha1 "github.com/gitfleet/gitfleet/api/networking/v1alpha1"
+)
+
+// StatusWrite is the whole of our part of one object's status, because something in it differs from what is there.
+type StatusWrite struct {
+	Cluster   string
+	GVK       schema.GroupVersionKind
+	Namespace string
+	Name      string
+	Status    any // a …Status of api/networking, to be marshalled as JSON
+}
+
+// Statuses returns what must be written on members so that their statuses tell of r and of the load balancers in place.
+// A load balancer that is wanted but not (yet) in the provider's state keeps the address its status has. Nothing is
+// written on members that have not synced. The result is sorted by cluster, kind, namespace and name.
+func (r Resolution) Statuses(in State, now time.Time) []StatusWrite {
+	var out []StatusWrite
+	for _, v := range r.Exports {
+		if w, differs := exportStatus(v, now); differs && !r.anyUnsynced([]string{v.Cluster}) {
+			out = append(out, w)
+		}
+	}
+	imports := map[Key]Import{}
+	for _, i := range r.Imports {
+		imports[i.Key()] = i
+	}
+	for _, m := range r.memberImports {
+		if w, differs := importStatus(m, imports[Key{Namespace: m.Namespace, Name: m.Name}]); differs && !m.Deleting {
+			out = append(out, w)
+		}
+	}
+	for _, v := range r.Services {
+		if w, differs := r.serviceStatus(v, in, now); differs && !r.anyUnsynced([]string{v.Cluster}) {
+			out = append(out, w)
+		}
+	}
+	slices.SortFunc(out, func(a, b StatusWrite) int {
+		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.GVK.Kind, b.GVK.Kind),
+			cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return out
+}
+
+func exportStatus(v ExportVerdict, now time.Time) (StatusWrite, bool) {
+	valid, a := v.Valid.condition(networkingv1alpha1.ConditionValid, v.Generation, v.Conditions, now)
+	conflict, b := v.Conflict.condition(networkingv1alpha1.ConditionConflict, v.Generation, v.Conditions, now)
+	status := networkingv1alpha1.ServiceExportStatus{Conditions: []metav1.Condition{valid, conflict}}
+	return StatusWrite{v.Cluster, networkingv1alpha1.ServiceExportGVK, v.Namespace, v.Name, status}, a || b
+}
+
+// importStatus compares only the fields that are ours, or a field of somebody else would be fought for ever.
+func importStatus(m MemberImport, i Import) (StatusWrite, bool) {
+	// The type is told even of nothing: server-side apply turns a status whose last field goes into null, and then
+	// refuses that.
+	status := networkingv1alpha1.ServiceImportStatus{Type: networkingv1alpha1.ClusterSetIP, Ports: statusPorts(i.Ports)}
+	for _, c := range i.Clusters {
+		status.Clusters = append(status.Clusters, networkingv1alpha1.ClusterStatus{Cluster: c})
+	}
+	var have []string // a list map: the API server need not keep its order
+	for _, c := range m.Status.Clusters {
+		have = append(have, c.Cluster)
+	}
+	slices.Sort(have)
+	same := status.Type == m.Status.Type && slices.Equal(have, i.Clusters) &&
+		slices.Equal(importedPorts(m.Status.Ports), i.Ports)
+	return StatusWrite{m.Cluster, networkingv1alpha1.ServiceImportGVK, m.Namespace, m.Name, status}, !same
+}
+
+func (r Resolution) serviceStatus(v ServiceVerdict, in State, now time.Time) (StatusWrite, bool) {
+	ingress := r.ingress(v, in)
+	verdict := v.Valid
+	if installed, ok := in[v.Key()]; ok && !v.held && verdict.Status == metav1.ConditionTrue {
+		verdict.Message = strings.Join(append([]string{verdict.Message}, installed.Frontend.Problems...), "; ")
+	}
+	valid, differs := verdict.condition(networkingv1alpha1.ConditionValid, v.Generation, v.Conditions, now)
+	status := networkingv1alpha1.MultiClusterServiceStatus{Conditions: []metav1.Condition{valid}}
+	for _, ip := range ingress {
+		status.LoadBalancer.Ingress = append(status.LoadBalancer.Ingress, corev1.LoadBalancerIngress{IP: ip})
+	}
+	differs = differs || !slices.Equal(ingress, v.Ingress)
+	return StatusWrite{v.Cluster, networkingv1alpha1.MultiClusterServiceGVK, v.Namespace, v.Name, status}, differs
+}
+
+// ingress returns the addresses v's status shall show: those of its load balancer, none when no load balancer is wanted,
+// and what is there already while nobody can tell.
+func (r Resolution) ingress(v ServiceVerdict, in State) []string {
+	_, wanted := slices.BinarySearchFunc(r.LoadBalancers, v.Key(),
+		func(lb LoadBalancer, key Key) int { return compareKeys(lb.Key(), key) })
+	installed, ok := in[v.Key()]
+	switch {
+	case v.held || wanted && !ok:
+		return v.Ingress
+	case !wanted:
+		return nil
+	}
+	var out []string
+	for _, a := range installed.Frontend.Addresses {
+		out = append(out, a.String())
+	}
+	return out
+}
+
+// condition returns v as a condition of type t and whether it differs from the one in have. The transition time moves
+// only when the status does; a new message or generation alone is a difference too.
+func (v Verdict) condition(t string, generation int64, have []metav1.Condition, now time.Time) (metav1.Condition, bool) {
+	c := metav1.Condition{Type: t, Status: v.Status, ObservedGeneration: generation,
+		LastTransitionTime: metav1.NewTime(now.UTC().Truncate(time.Second)), Reason: v.Reason, Message: v.Message}
+	for _, old := range have {
+		if old.Type != t {
+			continue
+		}
+		if old.Status == c.Status {
+			c.LastTransitionTime = old.LastTransitionTime
+		}
+		return c, !equality.Semantic.DeepEqual(old, c)
+	}
+	return c, true
+}
