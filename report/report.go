@@ -1,0 +1,106 @@
+// Package report is what gitfleet tells people: one value holding everything it knows and did, and the words for it as
+// tables, text, Markdown and JSON. It is pure.
+package report
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/gitfleet/gitfleet/api"
+	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/placement"
+	"github.com/gitfleet/gitfleet/render"
+	"github.com/gitfleet/gitfleet/source"
+)
+
+// Report is the state of the fleet as gitfleet knows it at one moment. It is served as /status.json: a contract, so
+// fields are added, never renamed.
+type Report struct {
+	Time       time.Time              `json:"time"`
+	Head       source.Revision        `json:"head"`                  // newest commit seen
+	Applied    source.Revision        `json:"applied"`               // commit whose manifests are in force
+	SourceErr  string                 `json:"sourceError,omitempty"` // why Head may be behind the repository
+	Errors     []render.ManifestError `json:"errors,omitempty"`      // author errors of Head; then Applied is older
+	Converged  bool                   `json:"converged"`             // everything of Applied is in place and healthy
+	Members    []Member               `json:"members"`
+	Placements []Placement            `json:"placements"`
+	Exports    []Export               `json:"serviceExports"`
+	Imports    []Import               `json:"serviceImports"`
+	Services   []Service              `json:"multiClusterServices"`
+}
+
+// Member is one cluster of the fleet.
+type Member struct {
+	Name     string            `json:"name"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Joined   string            `json:"joined"`            // True once reached, False without credentials, Unknown while unreachable
+	Message  string            `json:"message,omitempty"` // why it is not reachable
+	LastSeen time.Time         `json:"lastSeen,omitzero"`
+	Created  time.Time         `json:"created,omitzero"` // when gitfleet first registered it
+	Nodes    *int              `json:"nodes,omitempty"`  // nil while unknown
+}
+
+// Placement is one placement and what it came to on each cluster.
+type Placement struct {
+	Name       string               `json:"name"`
+	Generation int64                `json:"generation"`
+	Created    time.Time            `json:"created,omitzero"`
+	Decision   placement.Decision   `json:"decision"`
+	Conditions []metav1.Condition   `json:"conditions"` // upstream's types and reasons
+	Selected   []api.Ref            `json:"selectedResources"`
+	Clusters   []PlacementOnCluster `json:"clusters"` // one for each selected cluster, by name
+	Err        string               `json:"error,omitempty"`
+}
+
+// PlacementOnCluster is one placement on one cluster.
+type PlacementOnCluster struct {
+	Cluster string         `json:"cluster"`
+	Applied string         `json:"applied"` // True, False or Unknown
+	Healthy string         `json:"healthy"` // True, False or Unknown
+	Message string         `json:"message,omitempty"`
+	Objects []PlacedObject `json:"objects,omitempty"`
+	// Conditions are those of ClusterConditions: the types carry no prefix.
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// PlacedObject is one object of a placement on one cluster.
+type PlacedObject struct {
+	api.Ref
+	Health apply.Health `json:"health"`
+	Error  string       `json:"error,omitempty"`
+}
+
+// Export is one ServiceExport on one member.
+type Export struct {
+	Cluster    string    `json:"cluster"`
+	Namespace  string    `json:"namespace"`
+	Name       string    `json:"name"`
+	Created    time.Time `json:"created"`
+	Valid      string    `json:"valid"`    // True, False or Unknown
+	Conflicted string    `json:"conflict"` // True, False or Unknown
+	Message    string    `json:"message,omitempty"`
+	Endpoints  int       `json:"endpoints"`
+}
+
+// Import is one service that some member exports.
+type Import struct {
+	Namespace string   `json:"namespace"`
+	Name      string   `json:"name"`
+	Clusters  []string `json:"clusters"` // the exporters that count
+	Ports     []string `json:"ports"`    // "80/TCP"
+	Endpoints int      `json:"endpoints"`
+}
+
+// Service is one MultiClusterService on one member.
+type Service struct {
+	Cluster    string    `json:"cluster"`
+	Namespace  string    `json:"namespace"`
+	Name       string    `json:"name"`
+	Import     string    `json:"serviceImport"`
+	ExternalIP string    `json:"externalIP,omitempty"`
+	Internal   bool      `json:"internal"` // the address is not a public one
+	Valid      string    `json:"valid"`    // True, False or Unknown
+	Message    string    `json:"message,omitempty"`
+	Created    time.Time `json:"created"`
+}

@@ -1,0 +1,258 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/duration"
+	"sigs.k8s.io/yaml"
+
+	"github.com/gitfleet/gitfleet/api/placement/v1beta1"
+)
+
+// unknown is what kubectl prints where it knows no age.
+const unknown = "<unknown>"
+
+// none is what kubectl prints for an empty list.
+const none = "<none>"
+
+// table is one kind of row that `gitfleet get` prints.
+type table struct {
+	names   []string // plural first; the others are accepted too
+	columns []string // of every cell of a row, in order; the leading ones identify the object
+	wide    []string // those of columns that only -o wide shows
+	rows    func(r Report, now time.Time) [][]string
+	list    func(r Report) any
+}
+
+// tables returns every kind in the order of the error that lists them. Columns are those that kubectl prints for the
+// same kinds; CLUSTER is added where the answer spans clusters.
+func tables() []table {
+	return []table{
+		{
+			names: []string{"placements", "placement", "clusterresourceplacements", "clusterresourceplacement", "crp"},
+			columns: []string{"NAME", "GEN", "SCHEDULED", "SCHEDULEDGEN", "APPLIED", "APPLIEDGEN",
+				"AVAILABLE", "AVAILABLEGEN", "AGE", "CLUSTERS", "MESSAGE"},
+			wide: []string{"AVAILABLE", "AVAILABLEGEN", "CLUSTERS", "MESSAGE"},
+			rows: placementRows,
+			list: func(r Report) any { return orEmpty(r.Placements) },
+		},
+		{
+			names:   []string{"members", "member", "memberclusters", "membercluster", "clusters", "cluster"},
+			columns: []string{"NAME", "JOINED", "AGE", "MEMBER-AGENT-LAST-SEEN", "NODE-COUNT", "LABELS", "MESSAGE"},
+			wide:    []string{"LABELS", "MESSAGE"},
+			rows:    memberRows,
+			list:    func(r Report) any { return orEmpty(r.Members) },
+		},
+		{
+			names:   []string{"serviceexports", "serviceexport", "svcexport"},
+			columns: []string{"NAMESPACE", "NAME", "CLUSTER", "IS-VALID", "IS-CONFLICTED", "AGE", "ENDPOINTS", "MESSAGE"},
+			wide:    []string{"ENDPOINTS", "MESSAGE"},
+			rows:    exportRows,
+			list:    func(r Report) any { return orEmpty(r.Exports) },
+		},
+		{
+			names:   []string{"serviceimports", "serviceimport", "svcimport"},
+			columns: []string{"NAMESPACE", "NAME", "CLUSTERS", "PORTS", "ENDPOINTS"},
+			rows:    importRows,
+			list:    func(r Report) any { return orEmpty(r.Imports) },
+		},
+		{
+			names:   []string{"multiclusterservices", "multiclusterservice", "mcs"},
+			columns: []string{"NAMESPACE", "NAME", "CLUSTER", "SERVICE-IMPORT", "EXTERNAL-IP", "IS-VALID", "AGE", "MESSAGE"},
+			wide:    []string{"MESSAGE"},
+			rows:    serviceRows,
+			list:    func(r Report) any { return orEmpty(r.Services) },
+		},
+	}
+}
+
+func tableOf(kind string) (table, error) {
+	var plurals []string
+	for _, t := range tables() {
+		if slices.Contains(t.names, strings.ToLower(kind)) {
+			return t, nil
+		}
+		plurals = append(plurals, t.names[0])
+	}
+	return table{}, fmt.Errorf("unknown kind %q: use one of %s", kind, strings.Join(plurals, ", "))
+}
+
+// Table prints the objects of one kind as kubectl does: the columns users know, three spaces between them, ages in its
+// short form. kind is a plural, singular or short name; an unknown one is an error that lists the plurals.
+func Table(w io.Writer, r Report, kind string, wide bool, now time.Time) error {
+	t, err := tableOf(kind)
+	if err != nil {
+		return err
+	}
+	rows := t.rows(r, now)
+	if len(rows) == 0 {
+		_, err := fmt.Fprintf(w, "No %s found\n", t.names[0])
+		return err
+	}
+	slices.SortFunc(rows, slices.Compare)
+	// kubectl's own settings, k8s.io/cli-runtime/pkg/printers: cells of at least 6, padded by 3.
+	tab := tabwriter.NewWriter(w, 6, 4, 3, ' ', 0)
+	for _, row := range append([][]string{t.columns}, rows...) {
+		var cells []string
+		for i, cell := range row {
+			if wide || !slices.Contains(t.wide, t.columns[i]) {
+				cells = append(cells, oneLine(cell))
+			}
+		}
+		if _, err := fmt.Fprintln(tab, strings.Join(cells, "\t")); err != nil {
+			return err
+		}
+	}
+	return tab.Flush()
+}
+
+// orEmpty makes an absent list an empty one, so that it is encoded as [].
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// oneLine keeps a cell in its line and column.
+func oneLine(cell string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, cell)
+}
+
+// List prints the objects of one kind as data, in the fields of the Report. format is json or yaml.
+func List(w io.Writer, r Report, kind, format string) error {
+	t, err := tableOf(kind)
+	if err != nil {
+		return err
+	}
+	data, err := json.MarshalIndent(t.list(r), "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", t.names[0], err)
+	}
+	switch format {
+	case "json":
+		data = append(data, '\n')
+	case "yaml":
+		if data, err = yaml.JSONToYAML(data); err != nil {
+			return fmt.Errorf("encode %s: %w", t.names[0], err)
+		}
+	default:
+		return fmt.Errorf("unknown output format %q: use json or yaml", format)
+	}
+	_, err = w.Write(data)
+	return err
+}
+
+func placementRows(r Report, now time.Time) [][]string {
+	var rows [][]string
+	for _, p := range r.Placements {
+		scheduled := meta.FindStatusCondition(p.Conditions, v1beta1.ConditionScheduled)
+		applied := meta.FindStatusCondition(p.Conditions, v1beta1.ConditionApplied)
+		available := meta.FindStatusCondition(p.Conditions, v1beta1.ConditionAvailable)
+		rows = append(rows, []string{p.Name, strconv.FormatInt(p.Generation, 10), status(scheduled), generation(scheduled),
+			status(applied), generation(applied), status(available), generation(available), age(p.Created, now),
+			joined(p.clusterNames()), p.trouble()})
+	}
+	return rows
+}
+
+// status and generation are empty for a missing condition, as in kubectl's tables.
+func status(c *metav1.Condition) string {
+	if c == nil {
+		return ""
+	}
+	return string(c.Status)
+}
+
+func generation(c *metav1.Condition) string {
+	if c == nil {
+		return ""
+	}
+	return strconv.FormatInt(c.ObservedGeneration, 10)
+}
+
+func (p Placement) clusterNames() []string {
+	var names []string
+	for _, c := range p.selectedClusters() {
+		names = append(names, c.Cluster)
+	}
+	return names
+}
+
+// trouble is the message of the first condition that is not True; "" when all is well.
+func (p Placement) trouble() string {
+	for _, c := range p.Conditions {
+		if c.Status != metav1.ConditionTrue {
+			return c.Message
+		}
+	}
+	return ""
+}
+
+func memberRows(r Report, now time.Time) [][]string {
+	var rows [][]string
+	for _, m := range r.Members {
+		nodes := unknown
+		if m.Nodes != nil {
+			nodes = strconv.Itoa(*m.Nodes)
+		}
+		rows = append(rows, []string{m.Name, string(statusOf(m.Joined)), age(m.Created, now), age(m.LastSeen, now), nodes,
+			labels.FormatLabels(m.Labels), m.Message})
+	}
+	return rows
+}
+
+func exportRows(r Report, now time.Time) [][]string {
+	var rows [][]string
+	for _, e := range r.Exports {
+		rows = append(rows, []string{e.Namespace, e.Name, e.Cluster, e.Valid, e.Conflicted, age(e.Created, now),
+			strconv.Itoa(e.Endpoints), e.Message})
+	}
+	return rows
+}
+
+func importRows(r Report, _ time.Time) [][]string {
+	var rows [][]string
+	for _, i := range r.Imports {
+		rows = append(rows, []string{i.Namespace, i.Name, joined(i.Clusters), joined(i.Ports), strconv.Itoa(i.Endpoints)})
+	}
+	return rows
+}
+
+func serviceRows(r Report, now time.Time) [][]string {
+	var rows [][]string
+	for _, s := range r.Services {
+		rows = append(rows, []string{s.Namespace, s.Name, s.Cluster, s.Import, s.ExternalIP, s.Valid, age(s.Created, now), s.Message})
+	}
+	return rows
+}
+
+func joined(list []string) string {
+	if len(list) == 0 {
+		return none
+	}
+	return strings.Join(list, ",")
+}
+
+// age is the time since then as kubectl writes it.
+func age(then, now time.Time) string {
+	if then.IsZero() {
+		return unknown
+	}
+	return duration.HumanDuration(now.Sub(then))
+}
