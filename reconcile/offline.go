@@ -1,0 +1,262 @@
+package reconcile
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/gitfleet/gitfleet/api"
+	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/placement"
+	"github.com/gitfleet/gitfleet/render"
+	"github.com/gitfleet/gitfleet/report"
+)
+
+// OfflinePlan returns what going from base to head would change in the fleet, from the two revisions alone: base is taken
+// to be in force on all its clusters, and head is scheduled on top of that, as sticky as ever. A nil base compares with
+// nothing. An object that two placements of head bring to one cluster stands in Errors, and then no object is planned.
+func OfflinePlan(base, head *render.Desired, now time.Time) report.Plan {
+	if base == nil {
+		base = &render.Desired{}
+	}
+	before := foresee(base, nil, now)
+	after := foresee(head, before.decisions, now)
+	plan := report.Plan{
+		Base:       base.Revision.Commit,
+		Head:       head.Revision.Commit,
+		Placements: slices.Collect(maps.Values(after.decisions)),
+		Moves:      moves(before, after),
+		Errors:     after.errs,
+	}
+	slices.SortFunc(plan.Placements, func(a, b placement.Decision) int { return cmp.Compare(a.Name, b.Name) })
+	if len(after.errs) == 0 {
+		plan.Digest = targetsDigest(after)
+		plan.Changes = changes(before, after)
+		plan.Services = serviceChanges(before, after)
+	}
+	plan.Risks = risks(before, after, plan.Changes)
+	return plan
+}
+
+// outlook is one revision with everything in its place.
+type outlook struct {
+	*render.Desired
+	rendered   map[api.Ref]bool // placed or not
+	registered map[string]bool
+	decisions  map[string]placement.Decision // by placement
+	targets    map[string][]apply.Set        // by cluster; nil with errs
+	errs       render.ManifestErrors
+}
+
+// foresee schedules d on what held before, by placement.
+func foresee(d *render.Desired, held map[string]placement.Decision, now time.Time) outlook {
+	s := outlook{Desired: d, rendered: map[api.Ref]bool{}, registered: map[string]bool{}, decisions: map[string]placement.Decision{}}
+	for _, o := range d.Objects {
+		s.rendered[api.RefOf(o.Unstructured)] = true
+	}
+	candidates := candidatesOf(d)
+	for _, c := range candidates {
+		s.registered[c.Name] = true
+	}
+	var decisions []placement.Decision
+	for _, p := range d.Placements {
+		decision := placement.Decide(p.ClusterResourcePlacement, held[p.Name].Assignment, candidates, now)
+		decisions = append(decisions, decision)
+		s.decisions[p.Name] = decision
+	}
+	s.targets, s.errs = Targets(d, decisions)
+	return s
+}
+
+// on tells whether placement runs on cluster, and why or why not.
+func (s outlook) on(placement, cluster string) (bool, string) {
+	for _, v := range s.decisions[placement].Verdicts {
+		if v.Cluster == cluster {
+			return v.Selected, v.Reason
+		}
+	}
+	return false, ""
+}
+
+// owned is one object on one cluster with the placement that brings it.
+type owned struct {
+	placement string
+	render.Object
+}
+
+// holdings returns what cluster shall hold, by ref.
+func (s outlook) holdings(cluster string) map[api.Ref]owned {
+	held := map[api.Ref]owned{}
+	for _, set := range s.targets[cluster] {
+		for _, o := range set.Objects {
+			held[api.RefOf(o.Unstructured)] = owned{placement: set.Name, Object: o}
+		}
+	}
+	return held
+}
+
+// changes compares cluster by cluster. One that head does not register any more keeps what it has.
+func changes(before, after outlook) []report.Change {
+	diff := differ(before, after)
+	var list []report.Change
+	for _, cluster := range slices.Sorted(maps.Keys(after.registered)) {
+		old, wanted := before.holdings(cluster), after.holdings(cluster)
+		for _, ref := range sortedRefs(old, wanted) {
+			was, had := old[ref]
+			is, has := wanted[ref]
+			switch {
+			case !had:
+				list = append(list, change(cluster, apply.Create, is, createReason(before, after, cluster, is)))
+			case !has:
+				list = append(list, change(cluster, apply.Delete, was, deleteReason(after, cluster, was)))
+			case was.placement != is.placement || diff(was, is) != "":
+				c := change(cluster, apply.Update, is, updateReason(was, is))
+				c.Diff = diff(was, is)
+				list = append(list, c)
+			}
+		}
+	}
+	return list
+}
+
+// differ returns a function that compares an object of before with one of after. Clusters share their objects, so each
+// pair is compared once, however large the fleet.
+func differ(before, after outlook) func(was, is owned) string {
+	type pair [2]*unstructured.Unstructured
+	mask := report.NewMask(before.Objects, after.Objects)
+	known := map[pair]string{}
+	return func(was, is owned) string {
+		p := pair{was.Unstructured, is.Unstructured}
+		if _, ok := known[p]; !ok {
+			known[p] = mask.Diff(was.Unstructured, is.Unstructured)
+		}
+		return known[p]
+	}
+}
+
+func sortedRefs(a, b map[api.Ref]owned) []api.Ref {
+	refs := maps.Clone(a)
+	maps.Copy(refs, b)
+	return slices.SortedFunc(maps.Keys(refs), api.Ref.Compare)
+}
+
+func change(cluster string, action apply.Action, o owned, reason string) report.Change {
+	return report.Change{
+		Cluster:    cluster,
+		Action:     action,
+		APIVersion: o.GetAPIVersion(),
+		Kind:       o.GetKind(),
+		Namespace:  o.GetNamespace(),
+		Name:       o.GetName(),
+		Placement:  o.placement,
+		Source:     fmt.Sprintf("%s#%d", o.Origin.File, o.Origin.Document),
+		Reason:     reason,
+	}
+}
+
+func createReason(before, after outlook, cluster string, o owned) string {
+	if _, known := before.decisions[o.placement]; !known {
+		return "the placement is new"
+	}
+	if on, _ := before.on(o.placement, cluster); !on {
+		_, why := after.on(o.placement, cluster)
+		return "the placement comes to this cluster: " + why
+	}
+	if before.rendered[api.RefOf(o.Unstructured)] {
+		return "now selected by the placement"
+	}
+	return "new object"
+}
+
+func deleteReason(after outlook, cluster string, o owned) string {
+	if !after.rendered[api.RefOf(o.Unstructured)] {
+		return "no longer rendered"
+	}
+	if _, known := after.decisions[o.placement]; !known {
+		return "the placement is removed"
+	}
+	if on, why := after.on(o.placement, cluster); !on {
+		return "the placement leaves this cluster: " + why
+	}
+	return "no longer selected by the placement"
+}
+
+func updateReason(was, is owned) string {
+	if was.placement != is.placement {
+		return fmt.Sprintf("handed over from placement %s, which leaves it", was.placement)
+	}
+	return "changed"
+}
+
+// moves returns the clusters that placements come to and go from, by placement and cluster.
+func moves(before, after outlook) []report.Move {
+	names := maps.Clone(before.decisions)
+	maps.Copy(names, after.decisions)
+	var list []report.Move
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		old, now := before.decisions[name].Assignment.Clusters, after.decisions[name].Assignment.Clusters
+		for _, cluster := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(old, now)))) {
+			had, has := slices.Contains(old, cluster), slices.Contains(now, cluster)
+			_, why := after.on(name, cluster)
+			switch {
+			case has && !had:
+				list = append(list, report.Move{Placement: name, Cluster: cluster, Action: report.Gain, Reason: why})
+			case had && !has:
+				list = append(list, report.Move{Placement: name, Cluster: cluster, Action: report.Lose, Reason: after.lossReason(name, cluster)})
+			}
+		}
+	}
+	return list
+}
+
+func (s outlook) lossReason(placement, cluster string) string {
+	if !s.registered[cluster] {
+		return "the cluster is no longer registered; its objects stay where they are"
+	}
+	if _, known := s.decisions[placement]; !known {
+		return "the placement is removed"
+	}
+	_, why := s.on(placement, cluster)
+	return why
+}
+
+// targetsDigest identifies what every registered cluster shall hold, whatever the commit and the files it came from: a
+// squashed merge has the digest of the branch that was reviewed.
+func targetsDigest(s outlook) string {
+	type set struct {
+		Name    string   `json:"name"`
+		Objects []string `json:"objects"` // digests
+	}
+	objects := map[*unstructured.Unstructured]string{} // clusters share them
+	all := map[string][]set{}
+	for cluster := range s.registered {
+		all[cluster] = []set{}
+		for _, t := range s.targets[cluster] {
+			one := set{Name: t.Name}
+			for _, o := range t.Objects {
+				if objects[o.Unstructured] == "" {
+					objects[o.Unstructured] = jsonDigest(o.Unstructured.Object)
+				}
+				one.Objects = append(one.Objects, objects[o.Unstructured])
+			}
+			all[cluster] = append(all[cluster], one)
+		}
+	}
+	return "sha256:" + jsonDigest(all)
+}
+
+// jsonDigest returns the SHA-256 of v as JSON, in which maps are sorted by key. v came from YAML, so it encodes.
+func jsonDigest(v any) string {
+	hash := sha256.New()
+	if err := json.NewEncoder(hash).Encode(v); err != nil {
+		panic(fmt.Sprintf("bug: %T does not encode as JSON: %v", v, err))
+	}
+	return hex.EncodeToString(hash.Sum(nil))
+}

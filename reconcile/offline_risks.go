@@ -1,0 +1,79 @@
+package reconcile
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/gitfleet/gitfleet/api"
+	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/report"
+)
+
+// risks returns what a reviewer should not overlook, by kind and message.
+func risks(before, after outlook, changes []report.Change) []report.Risk {
+	list := deleteRisks(changes)
+	for _, p := range after.Placements {
+		where := fmt.Sprintf("placement %s (%s, document %d)", p.Name, p.Origin.File, p.Origin.Document)
+		if len(p.Selected) == 0 {
+			list = append(list, report.Risk{Kind: report.RiskNoObject, Message: where + " selects no object: check spec.resourceSelectors"})
+		}
+		if d := after.decisions[p.Name]; len(d.Assignment.Clusters) == 0 {
+			list = append(list, report.Risk{Kind: report.RiskNoCluster, Message: where + " runs on no cluster: " + d.Scheduled.Message})
+		}
+	}
+	for _, cluster := range slices.Sorted(maps.Keys(before.targets)) {
+		if !after.registered[cluster] {
+			list = append(list, report.Risk{Kind: report.RiskMemberRemoved, Message: fmt.Sprintf(
+				"member %s is no longer registered: its %d objects stay there, and nobody tends them", cluster, len(before.holdings(cluster)))})
+		}
+	}
+	if len(before.errs) > 0 {
+		list = append(list, report.Risk{Kind: report.RiskBaseInvalid,
+			Message: "the base could not be planned, so every object shows as new: " + before.errs[0].Error()})
+	}
+	slices.SortFunc(list, func(a, b report.Risk) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Message, b.Message))
+	})
+	return list
+}
+
+// deleteRisks names each object whose deletion takes more with it, once for all its clusters.
+func deleteRisks(changes []report.Change) []report.Risk {
+	type loss struct {
+		kind, takes string
+		ref         api.Ref
+	}
+	clusters := map[loss][]string{}
+	for _, c := range changes {
+		if c.Action != apply.Delete {
+			continue
+		}
+		if kind, takes := riskOfDeleting(c.Ref().Group, c.Kind); kind != "" {
+			l := loss{kind: kind, takes: takes, ref: c.Ref()}
+			clusters[l] = append(clusters[l], c.Cluster)
+		}
+	}
+	var list []report.Risk
+	for l, on := range clusters { // risks sorts
+		list = append(list, report.Risk{Kind: l.kind, Message: fmt.Sprintf("%s is deleted on %s, %s", l.ref, strings.Join(on, ", "), l.takes)})
+	}
+	return list
+}
+
+// riskOfDeleting returns the kind of risk and what goes with the object; "" for kinds that take nothing along.
+func riskOfDeleting(group, kind string) (risk, takes string) {
+	switch group + "/" + kind {
+	case "/Namespace":
+		return report.RiskDeleteNamespace, "with everything in it, whoever made it"
+	case "apiextensions.k8s.io/CustomResourceDefinition":
+		return report.RiskDeleteCRD, "with every object of its kind, whoever made it"
+	case "/PersistentVolume", "/PersistentVolumeClaim":
+		return report.RiskDeleteStorage, "and the data with it, unless the volume is retained"
+	case "apps/StatefulSet":
+		return report.RiskDeleteStorage, "and the claims of its volumes lose their user"
+	}
+	return "", ""
+}

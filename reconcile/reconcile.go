@@ -1,0 +1,285 @@
+// Package reconcile is the loop: observe, decide, act, report. It is the only package that knows all stages.
+//
+// One goroutine owns every piece of state and makes every decision. Whatever can block (fetching, rendering, applying,
+// publishing) runs in workers on immutable inputs and comes back as an event; there are no locks. Nothing that is decided
+// is remembered for its own sake: each step starts again from the wish in Git and from what the members show, so the
+// process can be stopped at any line.
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/fleet"
+	"github.com/gitfleet/gitfleet/mcs"
+	"github.com/gitfleet/gitfleet/render"
+	"github.com/gitfleet/gitfleet/report"
+	"github.com/gitfleet/gitfleet/source"
+)
+
+// Repository is where the wish comes from. Fetch may block on the network; Last and Snapshot read the local cache.
+type Repository interface {
+	// Fetch brings the newest revision into the cache. On an error the last good revision stays available.
+	Fetch(ctx context.Context) (source.Revision, error)
+	// Last returns the newest revision in the cache, also after a restart.
+	Last() (source.Revision, bool)
+	// Snapshot returns the tree of a revision in the cache.
+	Snapshot(rev source.Revision) (source.Snapshot, error)
+}
+
+// Builder turns a snapshot into objects. Author errors come as render.ManifestErrors, all at once.
+type Builder interface {
+	Build(ctx context.Context, snap source.Snapshot, paths []string) ([]render.Object, error)
+}
+
+// Member is one cluster. The observing methods return what is known without a request; Prepare, Apply and WriteStatuses
+// block, and each is called by one goroutine at a time.
+type Member interface {
+	State() fleet.State
+	Nodes() (count int, known bool)
+	// Track asks for these kinds to be watched, from now on and besides those that the inventory names.
+	Track(kinds []schema.GroupVersionKind)
+	Live() apply.Live
+	Services() mcs.Observed
+	// Prepare installs what gitfleet itself needs on the member. It makes no request when that is in place.
+	Prepare(ctx context.Context) error
+	Apply(ctx context.Context, plan apply.Plan) apply.Result
+	WriteStatuses(ctx context.Context, writes []mcs.StatusWrite) error
+	// Relist makes everything be listed anew, because what is shown cannot be what the member holds.
+	Relist()
+	Close()
+}
+
+// Fleet opens members by name. An error tells the operator what is missing; opening is tried again.
+type Fleet interface {
+	// Open never blocks. changed is called, without blocking and never concurrently with itself, whenever what the
+	// member's observing methods return may have changed.
+	Open(name string, changed func()) (Member, error)
+}
+
+// Hub is where status is published for kubectl. Publish makes no request when nothing differs.
+type Hub interface {
+	Publish(ctx context.Context, desired *render.Desired, r report.Report) error
+}
+
+// Options is everything the loop is wired with.
+type Options struct {
+	Repository Repository
+	Builder    Builder
+	Fleet      Fleet
+	Store      *Store
+	Hub        Hub           // nil without a hub
+	Provider   mcs.Provider  // nil without load balancers
+	Paths      []string      // directories of the repository to render; empty for all of it
+	Interval   time.Duration // between two looks at the repository
+	Log        *slog.Logger
+}
+
+// Loop is one running reconciler.
+type Loop struct {
+	opt    Options
+	events chan func()
+	work   sync.WaitGroup
+	status atomic.Pointer[report.Report]
+
+	// Everything below belongs to the goroutine of Run.
+	started   time.Time
+	source    sourceState
+	desired   *render.Desired // the wish in force; nil until a first revision rendered
+	members   map[string]*member
+	memory    memory
+	schedule  schedule
+	services  services
+	publish   worker
+	published string // digest of the report that was last handed to the hub
+}
+
+// New returns a loop that Run starts.
+func New(opt Options) *Loop {
+	l := &Loop{opt: opt, events: make(chan func(), 64), members: map[string]*member{}, memory: opt.Store.load()}
+	l.status.Store(&report.Report{})
+	return l
+}
+
+// Report returns the newest report. It may be called from any goroutine.
+func (l *Loop) Report() report.Report { return *l.status.Load() }
+
+// gather is how long a step waits for more events, so that a burst of watch events costs one decision.
+const gather = 20 * time.Millisecond
+
+// ErrNotConverged is what RunOnce returns when the fleet did not reach the wish.
+var ErrNotConverged = errors.New("not converged")
+
+// Run reconciles until ctx ends. It returns after every worker has stopped; what was begun can be continued by any later
+// run.
+func (l *Loop) Run(ctx context.Context) error {
+	return l.run(ctx, func(report.Report) bool { return false })
+}
+
+// RunOnce reconciles until the fleet has converged on the newest revision, or until nothing more will happen without a
+// person. It returns an error wrapping ErrNotConverged in the second case and when ctx ends.
+func (l *Loop) RunOnce(ctx context.Context) error {
+	err := l.run(ctx, func(r report.Report) bool { return r.Converged || l.stuck() })
+	if err != nil {
+		return err
+	}
+	if r := l.Report(); !r.Converged {
+		return ErrNotConverged
+	}
+	return nil
+}
+
+func (l *Loop) run(parent context.Context, done func(report.Report) bool) error {
+	ctx, stop := context.WithCancel(parent)
+	defer l.shutdown(stop)
+	l.started = time.Now()
+	l.startSource(ctx)
+	alarm := time.NewTimer(0)
+	defer alarm.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-alarm.C:
+		case fold := <-l.events:
+			fold()
+			l.foldWaiting(ctx)
+		}
+		if err := l.step(ctx, time.Now()); err != nil {
+			return err
+		}
+		if done(l.Report()) {
+			return nil
+		}
+		if at, ok := l.due(); ok {
+			alarm.Reset(time.Until(at))
+		} else {
+			alarm.Stop()
+		}
+	}
+}
+
+// due returns when the loop must decide again although nothing happened: the first retry or held repair.
+func (l *Loop) due() (first time.Time, ok bool) {
+	step := l.Report().Time // what was due then has had its chance
+	consider := func(at time.Time) {
+		if at.After(step) && (!ok || at.Before(first)) {
+			first, ok = at, true
+		}
+	}
+	if l.opt.Hub != nil && l.published == "" {
+		consider(l.started.Add(acquaintance))
+	}
+	workers := []*worker{&l.source.render, &l.services.provide, &l.publish}
+	for _, m := range l.members {
+		workers = append(workers, &m.open, &m.prepare, &m.apply, &m.status)
+		if at, held := m.plan.Wake(); held {
+			consider(at)
+		}
+	}
+	for _, w := range workers {
+		if !w.running {
+			consider(w.retryAt)
+		}
+	}
+	return first, ok
+}
+
+// foldWaiting folds what arrives within the gathering time.
+func (l *Loop) foldWaiting(ctx context.Context) {
+	timer := time.NewTimer(gather)
+	defer timer.Stop()
+	for {
+		select {
+		case fold := <-l.events:
+			fold()
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// step decides everything anew from what is known now and starts whatever work follows.
+func (l *Loop) step(ctx context.Context, now time.Time) error {
+	l.observe()
+	l.startRender(ctx)
+	if l.desired != nil {
+		l.openMembers(ctx, now)
+		l.decide(now)
+		l.resolveServices(ctx, now)
+		l.planMembers(ctx, now)
+		if err := l.opt.Store.save(l.memory); err != nil {
+			return err
+		}
+	}
+	r := l.buildReport(now)
+	l.status.Store(&r)
+	l.publishReport(ctx, r)
+	return nil
+}
+
+// post hands an event to the loop. It blocks while the loop is busy and gives up when ctx ends.
+func (l *Loop) post(ctx context.Context, fold func()) {
+	select {
+	case l.events <- fold:
+	case <-ctx.Done():
+	}
+}
+
+// shutdown stops the workers, waits for them and closes the members.
+func (l *Loop) shutdown(stop context.CancelFunc) {
+	stop()
+	l.work.Wait()
+	for _, m := range l.members {
+		m.close()
+	}
+}
+
+// worker is one kind of background work: at most one piece runs, and one that failed waits before the next try.
+type worker struct {
+	running  bool
+	cancel   context.CancelFunc
+	failures int
+	retryAt  time.Time
+}
+
+// start runs do in the background unless the worker is busy or waiting, and folds its result in the loop.
+func start[T any](ctx context.Context, l *Loop, w *worker, do func(context.Context) T, fold func(T)) {
+	workCtx, cancel := context.WithCancel(ctx)
+	w.running, w.cancel = true, cancel
+	l.work.Go(func() {
+		defer cancel()
+		result := do(workCtx)
+		l.post(ctx, func() {
+			w.running, w.cancel = false, nil
+			fold(result)
+		})
+	})
+}
+
+// Retry delays of failed work double from the first to the last.
+const (
+	firstRetry = time.Second
+	lastRetry  = time.Minute
+)
+
+// failed puts the next try off.
+func (w *worker) failed(now time.Time) {
+	w.retryAt = now.Add(min(firstRetry<<min(w.failures, 10), lastRetry))
+	w.failures++
+}
+
+// succeeded clears the record of failures.
+func (w *worker) succeeded() { w.failures, w.retryAt = 0, time.Time{} }
+
+// ready tells whether work may start now.
+func (w *worker) ready(now time.Time) bool { return !w.running && !now.Before(w.retryAt) }

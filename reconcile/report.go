@@ -1,0 +1,332 @@
+package reconcile
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/gitfleet/gitfleet/api"
+	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/fleet"
+	"github.com/gitfleet/gitfleet/mcs"
+	"github.com/gitfleet/gitfleet/render"
+	"github.com/gitfleet/gitfleet/report"
+)
+
+// The words of a three-valued answer in the Report.
+const (
+	yes     = "True"
+	no      = "False"
+	unknown = "Unknown"
+)
+
+// buildReport says everything that is known at now.
+func (l *Loop) buildReport(now time.Time) report.Report {
+	r := report.Report{Time: now, Head: l.source.head, Errors: l.source.refused}
+	if err := cmp.Or(l.source.fetchErr, l.source.renderErr); err != nil {
+		r.SourceErr = err.Error()
+	}
+	if l.desired == nil {
+		return r
+	}
+	if len(l.schedule.errs) > 0 {
+		r.Errors = append(slices.Clone(r.Errors), l.schedule.errs...)
+	}
+	r.Applied = l.desired.Revision
+	for _, registered := range l.desired.Members {
+		r.Members = append(r.Members, l.reportMember(registered))
+	}
+	before := map[string][]metav1.Condition{}
+	for _, p := range l.Report().Placements {
+		before[p.Name] = p.Conditions
+	}
+	for i, p := range l.desired.Placements {
+		reported := l.reportPlacement(i, p)
+		reported.Conditions = report.Conditions(reported, before[p.Name], now)
+		r.Placements = append(r.Placements, reported)
+	}
+	l.reportServices(&r)
+	r.Converged = l.converged(r)
+	return r
+}
+
+func (l *Loop) reportMember(registered render.Member) report.Member {
+	m := l.members[registered.Name]
+	remembered := l.memory.Members[registered.Name]
+	r := report.Member{Name: registered.Name, Labels: registered.Labels, Joined: unknown,
+		Created: remembered.Created, LastSeen: remembered.LastSeen}
+	if m.conn == nil {
+		r.Joined = no
+		r.Message = errorText(m.err)
+		return r
+	}
+	if m.state.LastSeen.After(r.LastSeen) {
+		r.LastSeen = m.state.LastSeen
+	}
+	if n, known := m.conn.Nodes(); known {
+		r.Nodes = &n
+	}
+	switch m.state.Phase {
+	case fleet.Ready:
+		r.Joined = yes
+		r.Message = errorText(cmp.Or(m.lacks, m.statusErr))
+	case fleet.Unreachable:
+		r.Message = errorText(m.state.Err)
+	default:
+		r.Message = "connecting"
+	}
+	return r
+}
+
+func (l *Loop) reportPlacement(i int, p render.Placement) report.Placement {
+	remembered := l.memory.Placements[p.Name]
+	r := report.Placement{Name: p.Name, Generation: remembered.Generation, Created: remembered.Created,
+		Decision: l.schedule.decisions[i]}
+	for _, o := range p.Selected {
+		r.Selected = append(r.Selected, api.RefOf(o.Unstructured))
+	}
+	for _, cluster := range r.Decision.Assignment.Clusters {
+		if m := l.members[cluster]; m != nil {
+			r.Clusters = append(r.Clusters, m.reportSet(p.Name, r.Selected))
+		}
+	}
+	return r
+}
+
+// reportSet says what became of one placement on m.
+func (m *member) reportSet(set string, refs []api.Ref) report.PlacementOnCluster {
+	r := report.PlacementOnCluster{Cluster: m.name, Applied: unknown, Healthy: unknown}
+	switch {
+	case m.conn == nil:
+		r.Message = errorText(m.err)
+		return r
+	case m.state.Phase != fleet.Ready:
+		r.Message = "not reachable: " + errorText(m.state.Err)
+	case !m.live.Complete:
+		r.Message = missing(m.live)
+	case m.result.SetErr(set) != nil:
+		r.Applied, r.Message = no, m.result.SetErr(set).Error()
+	case m.plan.Touches(set):
+		r.Message = "being applied"
+	default:
+		r.Applied = yes
+	}
+	m.reportObjects(&r, set, refs)
+	return r
+}
+
+// missing says why live is not complete.
+func missing(live apply.Live) string {
+	reasons := make([]string, 0, len(live.Unknown))
+	for kind, reason := range live.Unknown {
+		reasons = append(reasons, kind.String()+": "+reason)
+	}
+	slices.Sort(reasons)
+	return strings.TrimSuffix("not everything there is known yet; "+strings.Join(reasons, "; "), "; ")
+}
+
+// reportObjects adds the objects with their health, as last seen, and sums it up for a set that is applied.
+func (m *member) reportObjects(r *report.PlacementOnCluster, set string, refs []api.Ref) {
+	var waiting []string
+	for _, ref := range refs {
+		o := report.PlacedObject{Ref: ref, Health: apply.Health{Status: apply.NotFound}}
+		if live, ok := m.live.Objects[ref]; ok {
+			o.Health = live.Health
+		}
+		o.Error = errorText(m.result.ObjectErr(set, ref))
+		if o.Health.Status != apply.Current {
+			waiting = append(waiting, fmt.Sprintf("%s is %s %s", ref, o.Health.Status, o.Health.Message))
+		}
+		r.Objects = append(r.Objects, o)
+	}
+	if r.Applied != yes {
+		return
+	}
+	r.Healthy = yes
+	if len(waiting) > 0 {
+		r.Healthy = no
+		r.Message = waiting[0]
+		if more := len(waiting) - 1; more > 0 {
+			r.Message += fmt.Sprintf(", and %d more", more)
+		}
+	}
+}
+
+func (l *Loop) reportServices(r *report.Report) {
+	resolution := l.services.resolution
+	for _, e := range resolution.Exports {
+		r.Exports = append(r.Exports, report.Export{
+			Cluster: e.Cluster, Namespace: e.Namespace, Name: e.Name, Created: e.Created,
+			Valid: string(e.Valid.Status), Conflicted: string(e.Conflict.Status),
+			Message: cmp.Or(messageUnless(e.Conflict.Status == metav1.ConditionFalse, e.Conflict.Message), e.Valid.Message), Endpoints: len(e.Endpoints),
+		})
+	}
+	for _, i := range resolution.Imports {
+		reported := report.Import{Namespace: i.Namespace, Name: i.Name, Clusters: i.Clusters, Endpoints: len(i.Endpoints)}
+		for _, p := range i.Ports {
+			reported.Ports = append(reported.Ports, fmt.Sprintf("%d/%s", p.Port, p.Protocol))
+		}
+		r.Imports = append(r.Imports, reported)
+	}
+	for _, s := range resolution.Services {
+		reported := report.Service{
+			Cluster: s.Cluster, Namespace: s.Namespace, Name: s.Name, Import: s.ImportName, Created: s.Created,
+			Valid: string(s.Valid.Status), Message: s.Valid.Message,
+		}
+		if len(s.Ingress) > 0 {
+			reported.ExternalIP = s.Ingress[0]
+		}
+		reported.Internal = slices.ContainsFunc(resolution.LoadBalancers, func(lb mcs.LoadBalancer) bool {
+			return lb.Key() == s.Key() && lb.Internal
+		})
+		r.Services = append(r.Services, reported)
+	}
+}
+
+func messageUnless(fine bool, message string) string {
+	if fine {
+		return ""
+	}
+	return message
+}
+
+// converged tells whether the newest revision is in force everywhere, healthy, and nothing is left to do.
+func (l *Loop) converged(r report.Report) bool {
+	if r.SourceErr != "" || len(r.Errors) > 0 || r.Head.Commit != r.Applied.Commit {
+		return false
+	}
+	for _, p := range r.Placements {
+		if p.Decision.Scheduled.Status != yes {
+			return false
+		}
+		for _, c := range p.Clusters {
+			if c.Applied != yes || c.Healthy != yes {
+				return false
+			}
+		}
+	}
+	for _, m := range l.members {
+		if m.state.Phase != fleet.Ready || !m.live.Complete || m.busy() || m.lacks != nil || len(m.statuses) > 0 {
+			return false
+		}
+	}
+	return !l.services.provide.running && l.services.err == nil
+}
+
+// busy tells whether something is being done on m or left to do without anybody's help.
+func (m *member) busy() bool {
+	return m.apply.running || m.prepare.running || m.status.running || !m.plan.Empty()
+}
+
+// attempts is how often work is tried before `run --once` takes a failure for a fact.
+const attempts = 3
+
+// stuck tells whether nothing more will happen until a person does something: the source is refused or out of reach, or
+// every member has converged, is out of reach, keeps failing, or holds what will not become healthy.
+func (l *Loop) stuck() bool {
+	if l.source.fetchErr != nil || len(l.source.refused) > 0 || len(l.schedule.errs) > 0 {
+		return true
+	}
+	if l.desired == nil || l.desired.Revision.Commit != l.source.head.Commit {
+		return l.source.render.failures >= attempts
+	}
+	for _, m := range l.members {
+		if m.pending() {
+			return false
+		}
+	}
+	return !l.services.provide.running
+}
+
+// pending tells whether m may still make progress by itself.
+func (m *member) pending() bool {
+	switch {
+	case m.conn == nil || m.state.Phase == fleet.Unreachable:
+		return false
+	case m.state.Phase != fleet.Ready || m.prepare.running || m.apply.running || m.status.running:
+		return true
+	case max(m.apply.failures, m.prepare.failures, m.status.failures) >= attempts:
+		return false
+	case !m.live.Complete || !m.plan.Empty() || len(m.statuses) > 0:
+		return true
+	}
+	for _, o := range m.live.Objects {
+		if o.Health.Status == apply.InProgress || o.Health.Status == apply.Terminating {
+			return true
+		}
+	}
+	return false
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// acquaintance is how long the hub's status of before is left alone after a start, while members are being reached. A
+// restart is no news for those who read it.
+const acquaintance = 30 * time.Second
+
+// acquainted tells whether every member has shown what it holds, or that it cannot.
+func (l *Loop) acquainted() bool {
+	for _, m := range l.members {
+		reached := m.state.Phase == fleet.Ready && m.live.Complete && m.observed.Synced && !m.prepare.running
+		if m.conn != nil && m.state.Phase != fleet.Unreachable && !reached {
+			return false
+		}
+	}
+	return true
+}
+
+// publishReport hands the report to the hub when something in it changed.
+func (l *Loop) publishReport(ctx context.Context, r report.Report) {
+	if l.opt.Hub == nil || l.desired == nil || !l.publish.ready(r.Time) {
+		return
+	}
+	if l.published == "" && r.Time.Before(l.started.Add(acquaintance)) && !l.acquainted() {
+		return
+	}
+	digest := reportDigest(r)
+	if digest == l.published {
+		return
+	}
+	desired := l.desired
+	start(ctx, l, &l.publish, func(ctx context.Context) error { return l.opt.Hub.Publish(ctx, desired, r) }, func(err error) {
+		if err != nil {
+			if ctx.Err() == nil {
+				l.opt.Log.Warn("status not published on the hub, will be tried again", "error", err)
+			}
+			l.publish.failed(time.Now())
+			return
+		}
+		l.published = digest
+		l.publish.succeeded()
+	})
+}
+
+// reportDigest identifies what a report says, whenever it is said and however lately a reachable member was heard.
+func reportDigest(r report.Report) string {
+	r.Time = time.Time{}
+	r.Members = slices.Clone(r.Members)
+	for i := range r.Members {
+		if r.Members[i].Joined == yes {
+			r.Members[i].LastSeen = time.Time{}
+		}
+	}
+	data, err := json.Marshal(r)
+	if err != nil { // a report always encodes
+		panic(err)
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,149 @@
+package reconcile
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gitfleet/gitfleet/api"
+	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/placement"
+	"github.com/gitfleet/gitfleet/render"
+)
+
+// Targets returns what every cluster shall hold: for each selected cluster one Set a placement, the Sets by name and
+// their Objects by ref. decisions holds at most one decision for each placement; a placement without one has no target.
+// A placement that selects no object still gets its (empty) Set. A cluster that a placement left is not in the answer:
+// only who knows the inventories can tell.
+//
+// One object that two placements bring to the same cluster is the author's mistake, because each would delete what the
+// other applies. Then there are no targets at all, which must never be read as empty ones.
+func Targets(d *render.Desired, decisions []placement.Decision) (map[string][]apply.Set, render.ManifestErrors) {
+	byName := make(map[string]placement.Decision, len(decisions))
+	for _, dec := range decisions {
+		byName[dec.Name] = dec
+	}
+	if errs := doubleOwners(d, byName); len(errs) > 0 {
+		return nil, errs
+	}
+	targets := map[string][]apply.Set{}
+	for _, p := range d.Placements {
+		dec, ok := byName[p.Name]
+		if !ok {
+			continue
+		}
+		set := apply.Set{
+			Name:         p.Name,
+			Revision:     d.Revision.Commit,
+			PolicyDigest: dec.Assignment.PolicyDigest,
+			Objects:      sortedByRef(p.Selected),
+		}
+		for _, cluster := range dec.Assignment.Clusters {
+			targets[cluster] = append(targets[cluster], set)
+		}
+	}
+	for _, sets := range targets {
+		slices.SortFunc(sets, func(a, b apply.Set) int { return strings.Compare(a.Name, b.Name) })
+	}
+	return targets, nil
+}
+
+// candidatesOf returns the registered members as scheduling sees them.
+func candidatesOf(d *render.Desired) []placement.Candidate {
+	candidates := make([]placement.Candidate, len(d.Members))
+	for i, m := range d.Members {
+		candidates[i] = placement.Candidate{Name: m.Name, Labels: m.Labels}
+	}
+	return candidates
+}
+
+func sortedByRef(objects []render.Object) []render.Object {
+	return slices.SortedFunc(slices.Values(objects), func(a, b render.Object) int {
+		return api.RefOf(a.Unstructured).Compare(api.RefOf(b.Unstructured))
+	})
+}
+
+// overlap is what two placements would both own.
+type overlap struct {
+	first, second render.Placement
+	clusters      []string
+	objects       []render.Object
+}
+
+// doubleOwners returns one error for each pair of placements that bring the same object to the same cluster.
+func doubleOwners(d *render.Desired, decisions map[string]placement.Decision) render.ManifestErrors {
+	var errs render.ManifestErrors
+	for _, o := range overlaps(d) {
+		o.clusters = shared(decisions[o.first.Name].Assignment.Clusters, decisions[o.second.Name].Assignment.Clusters)
+		if len(o.clusters) > 0 {
+			errs = append(errs, o.manifestError())
+		}
+	}
+	slices.SortFunc(errs, func(a, b render.ManifestError) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Document, b.Document), cmp.Compare(a.Message, b.Message))
+	})
+	return errs
+}
+
+// overlaps returns the pairs of placements that select an object in common, whatever their clusters. It works from the
+// objects, so it costs nothing where no object is shared, however many placements there are.
+func overlaps(d *render.Desired) []*overlap {
+	type pair [2]int
+	found := map[pair]*overlap{}
+	var order []*overlap
+	owners := map[api.Ref][]int{}
+	for i, p := range d.Placements {
+		for _, obj := range p.Selected {
+			ref := api.RefOf(obj.Unstructured)
+			for _, j := range owners[ref] {
+				o := found[pair{j, i}]
+				if o == nil {
+					o = &overlap{first: d.Placements[j], second: p}
+					found[pair{j, i}] = o
+					order = append(order, o)
+				}
+				o.objects = append(o.objects, obj)
+			}
+			owners[ref] = append(owners[ref], i)
+		}
+	}
+	return order
+}
+
+func (o *overlap) manifestError() render.ManifestError {
+	return render.ManifestError{
+		File:     o.second.Origin.File,
+		Document: o.second.Origin.Document,
+		Field:    "spec.resourceSelectors",
+		Message: fmt.Sprintf("placement %q selects %s, which placement %q (%s, document %d) selects too, and both run on %s; "+
+			"let only one of them select it, or keep them on different clusters",
+			o.second.Name, nameObjects(sortedByRef(o.objects)), o.first.Name, o.first.Origin.File, o.first.Origin.Document,
+			strings.Join(o.clusters, ", ")),
+	}
+}
+
+// nameObjects names up to three objects with their files; a whole namespace shared by mistake should not fill the screen.
+func nameObjects(objects []render.Object) string {
+	const most = 3
+	var names []string
+	for i, obj := range objects {
+		if i == most {
+			names = append(names, fmt.Sprintf("%d more", len(objects)-most))
+			break
+		}
+		names = append(names, fmt.Sprintf("%s (%s, document %d)", api.RefOf(obj.Unstructured), obj.Origin.File, obj.Origin.Document))
+	}
+	return strings.Join(names, ", ")
+}
+
+// shared returns what stands in both lists, in the order of a.
+func shared(a, b []string) []string {
+	var both []string
+	for _, s := range a {
+		if slices.Contains(b, s) {
+			both = append(both, s)
+		}
+	}
+	return both
+}
