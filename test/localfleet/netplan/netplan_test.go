@@ -1,0 +1,62 @@
+package netplan
+
+import (
+	"net/netip"
+	"testing"
+)
+
+func TestClaimsAreDisjoint(t *testing.T) {
+	first, releaseFirst, err := Claim()
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, releaseSecond, err := Claim()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = releaseSecond() }()
+	if first.Fleet().Overlaps(second.Fleet()) {
+		t.Errorf("two fleets share %s and %s", first.Fleet(), second.Fleet())
+	}
+	if err := releaseFirst(); err != nil {
+		t.Fatal(err)
+	}
+	third, releaseThird, err := Claim()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = releaseThird() }()
+	if third.M > first.M { // another fleet may have ended in between, so it may be lower
+		t.Errorf("range %d was released, but the next claim got %d", first.M, third.M)
+	}
+}
+
+func TestClustersShareNoAddress(t *testing.T) {
+	p := Plan{M: 7}
+	seen := map[netip.Addr]int{}
+	for i := range MaxClusters {
+		for _, a := range []netip.Addr{p.API(i), p.Node(i, 0), p.Node(i, 1)} {
+			if other, taken := seen[a]; taken {
+				t.Errorf("clusters %d and %d both use %s", other, i, a)
+			}
+			seen[a] = i
+			if !a.IsLoopback() {
+				t.Errorf("%s of cluster %d is not on this machine", a, i)
+			}
+			if !a.Less(Loopback(p.FirstPod(i))) {
+				t.Errorf("%s of cluster %d may also be a pod's", a, i)
+			}
+		}
+		if Loopback(p.Advertised(i)) != p.API(i) {
+			t.Errorf("the API server of cluster %d advertises %s but listens on %s", i, p.Advertised(i), p.API(i))
+		}
+		if !p.Pods(i).Contains(p.FirstPod(i)) || !p.Fleet().Contains(p.FirstPod(i)) {
+			t.Errorf("first pod of cluster %d is %s, outside %s", i, p.FirstPod(i), p.Pods(i))
+		}
+		for j := range i {
+			if p.Pods(i).Overlaps(p.Pods(j)) {
+				t.Errorf("pods of clusters %d and %d share %s and %s", j, i, p.Pods(j), p.Pods(i))
+			}
+		}
+	}
+}

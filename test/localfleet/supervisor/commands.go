@@ -1,0 +1,74 @@
+package supervisor
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/gitfleet/gitfleet/test/localfleet/netplan"
+)
+
+// Names of the components, which are also the first argument that makes this binary become one of them.
+const (
+	Etcd              = "etcd"
+	APIServer         = "kube-apiserver"
+	ControllerManager = "kube-controller-manager"
+	Scheduler         = "kube-scheduler"
+)
+
+// Files in a cluster's directory, which is its components' working directory.
+const (
+	caCert        = "ca.crt"
+	apiCert       = "apiserver.crt"
+	apiKey        = "apiserver.key"
+	accountKey    = "service-accounts.key"
+	managerConfig = "controller-manager.kubeconfig"
+	schedConfig   = "scheduler.kubeconfig"
+)
+
+// serviceRange is where ClusterIPs come from. It is the default of AKS and disjoint from every 10.M (M is 2 or more).
+const serviceRange = "10.0.0.0/16"
+
+// etcdArgs: the sockets' names look like host and port because etcd wants them to; they are files in the directory.
+func etcdArgs() []string {
+	const client, peer = "unix://etcd.sock:0", "unix://peer.sock:0"
+	return []string{Etcd, "--name=localfleet", "--data-dir=etcd", "--unsafe-no-fsync", "--log-level=warn",
+		"--listen-client-urls=" + client, "--advertise-client-urls=" + client,
+		"--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer,
+		"--initial-cluster=localfleet=" + peer}
+}
+
+func apiServerArgs(listen, advertised netip.Addr) []string {
+	return []string{APIServer,
+		"--etcd-servers=unix://etcd.sock:0",
+		"--bind-address=" + listen.String(), "--secure-port=" + fmt.Sprint(netplan.APIPort),
+		"--advertise-address=" + advertised.String(),
+		"--tls-cert-file=" + apiCert, "--tls-private-key-file=" + apiKey, "--client-ca-file=" + caCert,
+		"--authorization-mode=Node,RBAC", "--allow-privileged", "--kubelet-preferred-address-types=InternalIP",
+		"--service-cluster-ip-range=" + serviceRange,
+		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+		"--service-account-signing-key-file=" + accountKey, "--service-account-key-file=" + accountKey,
+		// Services are dialled by the addresses of their pods: nothing here answers a ClusterIP.
+		"--egress-selector-config-file=" + egressConfig, "--enable-aggregator-routing",
+		// Fairness between users costs objects and CPU and has nobody to be fair to.
+		"--enable-priority-and-fairness=false", "--profiling=false",
+	}
+}
+
+// hubControllers is what a cluster without nodes needs.
+var hubControllers = []string{"namespace-controller", "serviceaccount-controller", "garbage-collector-controller",
+	"root-ca-certificate-publisher-controller", "clusterrole-aggregation-controller", "resourcequota-controller"}
+
+func managerArgs(cluster string, hub bool) []string {
+	args := []string{ControllerManager,
+		"--kubeconfig=" + managerConfig, "--leader-elect=false", "--secure-port=0", "--profiling=false",
+		"--service-account-private-key-file=" + accountKey, "--root-ca-file=" + caCert, "--cluster-name=" + cluster}
+	if hub {
+		args = append(args, "--controllers="+strings.Join(hubControllers, ","))
+	}
+	return args
+}
+
+func schedulerArgs() []string {
+	return []string{Scheduler, "--kubeconfig=" + schedConfig, "--leader-elect=false", "--secure-port=0", "--profiling=false"}
+}
