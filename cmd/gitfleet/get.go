@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gitfleet/gitfleet/internal/web"
+	"github.com/gitfleet/gitfleet/report"
+)
+
+func newGet() *cobra.Command {
+	var server, output string
+	cmd := &cobra.Command{
+		Use:   "get placements|members|serviceexports|serviceimports|multiclusterservices",
+		Short: "Print what the running gitfleet knows, as kubectl would",
+		Example: `  gitfleet get placements
+  gitfleet get members -o wide`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !isOutput(output) {
+				return fmt.Errorf("--output %q: want wide, json or yaml", output)
+			}
+			r, err := web.FetchStatus(cmd.Context(), server)
+			if err != nil {
+				return err
+			}
+			return printReport(cmd.OutOrStdout(), r, args[0], output)
+		},
+	}
+	cmd.Flags().StringVar(&server, "server", "http://127.0.0.1:8484", "address that the running gitfleet listens on")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "wide, json or yaml")
+	return cmd
+}
+
+func isOutput(output string) bool {
+	return output == "" || output == "wide" || output == "json" || output == "yaml"
+}
+
+func printReport(w io.Writer, r report.Report, kind, output string) error {
+	if output == "" || output == "wide" {
+		return report.Table(w, r, kind, output == "wide", time.Now())
+	}
+	return report.List(w, r, kind, output)
+}

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gitfleet/gitfleet/api/crd"
+	applykube "github.com/gitfleet/gitfleet/apply/kube"
+	"github.com/gitfleet/gitfleet/fleet"
+	"github.com/gitfleet/gitfleet/hub"
+	"github.com/gitfleet/gitfleet/internal/web"
+	"github.com/gitfleet/gitfleet/mcs/local"
+	"github.com/gitfleet/gitfleet/reconcile"
+	"github.com/gitfleet/gitfleet/report"
+	"github.com/gitfleet/gitfleet/source/gitrepo"
+)
+
+// runOptions is what `gitfleet run` was told.
+type runOptions struct {
+	repository    repositoryOptions
+	paths         []string
+	kubeconfigs   []string
+	hubKubeconfig string
+	hubContext    string
+	loadBalancer  string
+	dialMap       string
+	listen        string
+	stateDir      string
+	interval      time.Duration
+	once          bool
+	timeout       time.Duration
+}
+
+// repositoryOptions names a repository and how to reach it.
+type repositoryOptions struct {
+	url, ref, authFile, caFile string
+}
+
+func (o *repositoryOptions) addFlags(cmd *cobra.Command, ref string) {
+	flags := cmd.Flags()
+	flags.StringVar(&o.url, "repo", "", "URL of the fleet repository (https:// or file://)")
+	flags.StringVar(&o.ref, "ref", ref, "branch to follow")
+	flags.StringVar(&o.authFile, "repo-auth-file", "", "file with a token or user:password for the repository, read at each use")
+	flags.StringVar(&o.caFile, "repo-ca-file", "", "PEM file of certificates to trust besides the system's")
+}
+
+const loadBalancerNone, loadBalancerLocal = "none", "local"
+
+func newRun() *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use:   "run --repo URL --kubeconfig FILE",
+		Short: "Keep the fleet in step with the repository",
+		Long: `run polls the repository, applies it to the member clusters and keeps load balancers in step, until it is stopped.
+
+The repository's MemberCluster manifests are the registry of members. The credentials of a member are those of the
+context of the same name in the files or directories given by --kubeconfig. No kubeconfig is read unless it is named.`,
+		Example: `  gitfleet run --repo https://git.example.com/fleet.git --kubeconfig ~/fleet.kubeconfig
+  gitfleet run --once --repo file:///srv/git/fleet.git --kubeconfig members/`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.validate(); err != nil {
+				return err
+			}
+			return run(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	o.repository.addFlags(cmd, "main")
+	flags := cmd.Flags()
+	flags.StringArrayVar(&o.paths, "path", nil, "directory of the repository to render; may be given again (default all)")
+	flags.StringArrayVar(&o.kubeconfigs, "kubeconfig", nil, "kubeconfig file, or directory of them, with a context for each member; may be given again")
+	flags.StringVar(&o.hubKubeconfig, "hub-kubeconfig", "", "kubeconfig of a cluster to publish status in (optional)")
+	flags.StringVar(&o.hubContext, "hub-context", "", "context in --hub-kubeconfig (default its current one)")
+	flags.StringVar(&o.loadBalancer, "load-balancer", loadBalancerNone, "what serves MultiClusterServices: none, or local for a proxy on this machine")
+	flags.StringVar(&o.dialMap, "local-dial-map", "", "for --load-balancer local: reach endpoint networks elsewhere, as FROM=TO[,FROM=TO] in CIDR form; then nothing else is dialled")
+	flags.StringVar(&o.listen, "listen", "127.0.0.1:8484", "address for the status page, /status.json, /metrics, /healthz and /readyz; empty for none")
+	flags.StringVar(&o.stateDir, "state-dir", defaultStateDir(), "directory for the repository cache and the state file")
+	flags.DurationVar(&o.interval, "interval", 15*time.Second, "time between two looks at the repository")
+	flags.BoolVar(&o.once, "once", false, "make one full pass, then exit: 0 when converged, 1 when not")
+	flags.DurationVar(&o.timeout, "timeout", 5*time.Minute, "with --once: how long to wait for health")
+	return cmd
+}
+
+func defaultStateDir() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "gitfleet")
+}
+
+func (o *runOptions) validate() error {
+	switch {
+	case o.repository.url == "":
+		return errors.New("no repository: name it with --repo URL")
+	case len(o.kubeconfigs) == 0:
+		return errors.New("no credentials for members: name a kubeconfig file or directory with --kubeconfig")
+	case o.stateDir == "":
+		return errors.New("no state directory: name one with --state-dir")
+	case o.loadBalancer != loadBalancerNone && o.loadBalancer != loadBalancerLocal:
+		return fmt.Errorf("--load-balancer %q: want none or local", o.loadBalancer)
+	case o.once && o.loadBalancer == loadBalancerLocal:
+		return errors.New("--once cannot be combined with --load-balancer local: its proxy lives only as long as the process")
+	case o.dialMap != "" && o.loadBalancer != loadBalancerLocal:
+		return errors.New("--local-dial-map needs --load-balancer local")
+	case o.hubContext != "" && o.hubKubeconfig == "":
+		return errors.New("--hub-context needs --hub-kubeconfig")
+	case o.interval <= 0:
+		return fmt.Errorf("--interval %s: must be positive", o.interval)
+	}
+	return nil
+}
+
+// run wires the stages and runs the loop.
+func run(ctx context.Context, o runOptions, stdout, stderr io.Writer) (err error) {
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+	repository, err := gitrepo.Open(ctx, gitrepo.Options{
+		URL: o.repository.url, Ref: o.repository.ref, AuthFile: o.repository.authFile, CAFile: o.repository.caFile,
+		CacheDir: filepath.Join(o.stateDir, "repositories"),
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, repository.Close()) }()
+	opt := reconcile.Options{Repository: repository, Paths: o.paths, Interval: o.interval, Log: log}
+	if opt.Store, err = reconcile.OpenStore(o.stateDir); err != nil {
+		return err
+	}
+	if opt.Builder, err = newBuilder(); err != nil {
+		return err
+	}
+	credentials, err := fleet.LoadKubeconfigs(o.kubeconfigs...)
+	if err != nil {
+		return err
+	}
+	opt.Fleet = members{credentials}
+	if o.hubKubeconfig != "" {
+		session, err := openHub(o.hubKubeconfig, o.hubContext)
+		if err != nil {
+			return err
+		}
+		defer session.Close()
+		opt.Hub = hub.NewPublisher(session, applykube.NewCRDs(session, crd.Hub()).Ensure)
+	}
+	if o.loadBalancer == loadBalancerLocal {
+		provider, err := openLocal(o.dialMap)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, provider.Close()) }()
+		opt.Provider = provider
+	}
+	loop := reconcile.New(opt)
+	if o.once {
+		return runOnce(ctx, loop, o.timeout, stdout)
+	}
+	return runServing(ctx, loop, o.listen, stdout)
+}
+
+func openLocal(dialMap string) (*local.Provider, error) {
+	mappings, err := local.ParseDialMap(dialMap)
+	if err != nil {
+		return nil, fmt.Errorf("--local-dial-map: %w", err)
+	}
+	return local.New(local.Options{DialMap: mappings})
+}
+
+func openHub(kubeconfig, context string) (*fleet.Session, error) {
+	cfg, err := fleet.LoadContext(kubeconfig, context)
+	if err != nil {
+		return nil, fmt.Errorf("--hub-kubeconfig: %w", err)
+	}
+	return fleet.Open("hub", cfg, func() {})
+}
+
+// runOnce makes one pass and prints what it came to.
+func runOnce(ctx context.Context, loop *reconcile.Loop, timeout time.Duration, stdout io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	err := loop.RunOnce(ctx)
+	if err != nil && !errors.Is(err, reconcile.ErrNotConverged) {
+		return err
+	}
+	fmt.Fprint(stdout, report.Summary(loop.Report()))
+	if err != nil {
+		return exitCode(exitError)
+	}
+	return nil
+}
+
+// runServing runs the loop and the HTTP server until ctx ends or one of them fails.
+func runServing(ctx context.Context, loop *reconcile.Loop, listen string, stdout io.Writer) error {
+	if listen == "" {
+		return loop.Run(ctx)
+	}
+	listener, err := net.Listen("tcp", listen)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	fmt.Fprintf(stdout, "listening on http://%s\n", listener.Addr())
+	server := &http.Server{Handler: web.NewServer(loop.Report), ReadHeaderTimeout: 10 * time.Second}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			cancel(fmt.Errorf("HTTP server: %w", err))
+		}
+	}()
+	runErr := loop.Run(ctx)
+	if cause := context.Cause(ctx); runErr == nil && cause != nil && !errors.Is(cause, context.Canceled) {
+		runErr = cause
+	}
+	shutdown, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer stop()
+	closeErr := server.Shutdown(shutdown)
+	<-served
+	return errors.Join(runErr, closeErr)
+}
