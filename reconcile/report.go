@@ -108,8 +108,10 @@ func (m *member) reportSet(set string, refs []api.Ref) report.PlacementOnCluster
 	case m.conn == nil:
 		r.Message = errorText(m.err)
 		return r
-	case m.state.Phase != fleet.Ready:
+	case m.state.Phase == fleet.Unreachable:
 		r.Message = "not reachable: " + errorText(m.state.Err)
+	case m.state.Phase != fleet.Ready:
+		r.Message = "connecting"
 	case !m.live.Complete:
 		r.Message = missing(m.live)
 	case m.result.SetErr(set) != nil:

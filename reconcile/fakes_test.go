@@ -1,0 +1,281 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
+
+	"github.com/gitfleet/gitfleet/api"
+	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/fleet"
+	"github.com/gitfleet/gitfleet/mcs"
+	"github.com/gitfleet/gitfleet/render"
+	"github.com/gitfleet/gitfleet/report"
+	"github.com/gitfleet/gitfleet/source"
+)
+
+// repository is a branch whose commits are lists of YAML documents.
+type repository struct {
+	mu      sync.Mutex
+	commits map[string][]string
+	head    string
+	err     error
+}
+
+func (r *repository) push(commit string, documents ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.commits == nil {
+		r.commits = map[string][]string{}
+	}
+	r.commits[commit], r.head = documents, commit
+}
+
+func (r *repository) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = err
+}
+
+func (r *repository) Fetch(context.Context) (source.Revision, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return source.Revision{Commit: r.head}, r.err
+}
+
+func (r *repository) Last() (source.Revision, bool) { return source.Revision{}, false }
+
+func (r *repository) Snapshot(rev source.Revision) (source.Snapshot, error) {
+	return source.Snapshot{Revision: rev, FS: fstest.MapFS{}}, nil
+}
+
+// Build implements Builder: every document is one object.
+func (r *repository) Build(_ context.Context, snap source.Snapshot, _ []string) ([]render.Object, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var objects []render.Object
+	for i, document := range r.commits[snap.Commit] {
+		u := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(document), &u.Object); err != nil {
+			return nil, render.ManifestErrors{{File: "repo.yaml", Document: i + 1, Message: err.Error()}}
+		}
+		objects = append(objects, render.Object{Unstructured: u, Origin: render.Origin{File: "repo.yaml", Document: i + 1}})
+	}
+	return objects, nil
+}
+
+// cluster is a member in memory. What it holds outlives the sessions with it.
+type cluster struct {
+	mu       sync.Mutex
+	name     string
+	phase    fleet.Phase
+	complete bool
+	parents  map[string]apply.Parent
+	objects  map[api.Ref]apply.LiveObject
+	services mcs.Observed
+	refuse   error // what Apply answers
+	plans    []string
+	relists  int
+	changed  []func()
+}
+
+func newCluster(name string) *cluster {
+	return &cluster{name: name, phase: fleet.Ready, complete: true, parents: map[string]apply.Parent{},
+		objects: map[api.Ref]apply.LiveObject{}, services: mcs.Observed{Synced: true}}
+}
+
+// set changes the cluster under its lock and tells the sessions.
+func (c *cluster) set(change func()) {
+	c.mu.Lock()
+	change()
+	changed := slices.Clone(c.changed)
+	c.mu.Unlock()
+	for _, f := range changed {
+		f()
+	}
+}
+
+// session implements Member.
+type session struct{ *cluster }
+
+func (s session) State() fleet.State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state := fleet.State{Phase: s.phase}
+	if s.phase == fleet.Unreachable {
+		state.Err = errors.New("no answer")
+	}
+	return state
+}
+
+func (s session) Nodes() (int, bool)                                     { return 1, true }
+func (s session) Track([]schema.GroupVersionKind)                        {}
+func (s session) Prepare(context.Context) error                          { return nil }
+func (s session) WriteStatuses(context.Context, []mcs.StatusWrite) error { return nil }
+func (s session) Close()                                                 {}
+
+func (s session) Relist() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.relists++
+}
+
+func (s session) Services() mcs.Observed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.services
+}
+
+func (s session) Live() apply.Live {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return apply.Live{Complete: s.complete, ParentsSynced: s.complete, Parents: maps.Clone(s.parents), Objects: maps.Clone(s.objects)}
+}
+
+// Apply does what a plan says, all or nothing.
+func (s session) Apply(_ context.Context, plan apply.Plan) apply.Result {
+	s.mu.Lock()
+	s.plans = append(s.plans, plan.String())
+	result := apply.Result{Cluster: s.name, Errs: map[string]error{}}
+	for _, set := range plan.Sets {
+		if s.refuse != nil {
+			result.Errs[set.Set.Name] = s.refuse
+			continue
+		}
+		s.execute(set)
+	}
+	s.mu.Unlock()
+	s.set(func() {})
+	return result
+}
+
+func (s session) execute(set apply.SetPlan) {
+	for _, stage := range set.Stages {
+		for _, c := range stage {
+			uid := types.UID("uid of " + c.Ref.String())
+			s.objects[c.Ref] = apply.LiveObject{Ref: c.Ref, UID: uid, SetID: apply.SetID(set.Set.Name), EntryHash: "ours",
+				AppliedHash: c.Object.GetAnnotations()[api.AnnotationAppliedHash], Health: apply.Health{Status: apply.Current}}
+		}
+	}
+	for _, c := range set.Prune {
+		delete(s.objects, c.Ref)
+	}
+	if set.Remove {
+		delete(s.parents, set.Set.Name)
+		return
+	}
+	for i, item := range set.After.Items {
+		live := s.objects[item.Ref]
+		set.After.Items[i].UID, set.After.Items[i].EntryHash = live.UID, live.EntryHash
+	}
+	s.parents[set.Set.Name] = set.After
+}
+
+// holds returns what the cluster holds, sorted.
+func (c *cluster) holds() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var names []string
+	for ref := range c.objects {
+		names = append(names, ref.String())
+	}
+	slices.Sort(names)
+	return names
+}
+
+// fakeFleet implements Fleet.
+type fakeFleet map[string]*cluster
+
+func (f fakeFleet) Open(name string, changed func()) (Member, error) {
+	c, ok := f[name]
+	if !ok {
+		return nil, fmt.Errorf("no context called %s", name)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.changed = append(c.changed, changed)
+	return session{c}, nil
+}
+
+func testOptions(repo *repository, f fakeFleet, store *Store) Options {
+	return Options{Repository: repo, Builder: repo, Fleet: f, Store: store, Interval: time.Millisecond,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+}
+
+// startLoop starts a loop over fakes; it ends with the test, or when the returned function is called.
+func startLoop(t *testing.T, repo *repository, f fakeFleet, dir string) (*Loop, func()) {
+	t.Helper()
+	store, err := OpenStore(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := New(testOptions(repo, f, store))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- l.Run(ctx) }()
+	stop := sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("the loop ended with %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return l, stop
+}
+
+// await waits until cond holds of the report.
+func await(t *testing.T, l *Loop, what string, cond func(report.Report) bool) report.Report {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		r := l.Report()
+		if cond(r) {
+			return r
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("not reached: %s\n%s%+v", what, report.Summary(r), r)
+		}
+	}
+}
+
+func convergedOn(commit string) func(report.Report) bool {
+	return func(r report.Report) bool { return r.Converged && r.Applied.Commit == commit }
+}
+
+func memberCluster(name, location string) string {
+	return fmt.Sprintf("{apiVersion: cluster.kubernetes-fleet.io/v1beta1, kind: MemberCluster, metadata: {name: %s, labels: {location: %s}}, "+
+		"spec: {identity: {kind: User, name: x, apiGroup: rbac.authorization.k8s.io}}}", name, location)
+}
+
+// placeOn is a placement of the namespace of that name.
+func placeOn(namespace, location string) string {
+	return fmt.Sprintf("{apiVersion: placement.kubernetes-fleet.io/v1beta1, kind: ClusterResourcePlacement, metadata: {name: %[1]s}, spec: {"+
+		"resourceSelectors: [{group: '', version: v1, kind: Namespace, name: %[1]s}], policy: {affinity: {clusterAffinity: "+
+		"{requiredDuringSchedulingIgnoredDuringExecution: {clusterSelectorTerms: [{labelSelector: {matchLabels: {location: %[2]s}}}]}}}}}}",
+		namespace, location)
+}
+
+func ns(name string) string {
+	return fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: %s}}", name)
+}
+
+func config(namespace, name, value string) string {
+	return fmt.Sprintf("{apiVersion: v1, kind: ConfigMap, metadata: {namespace: %s, name: %s}, data: {value: %q}}", namespace, name, value)
+}
