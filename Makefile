@@ -12,6 +12,10 @@ BENCH ?= .
 KUBERNETES_VERSION = -X k8s.io/component-base/version.gitVersion=v1.37.2 \
 	-X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37
 
+# The packages of test/localfleet that have tests are those without Kubernetes in them; go test would build the others too,
+# for minutes, to say that there is nothing to run.
+HAS_TESTS = {{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}
+
 # $(call build,NAME,MODULE DIRECTORY,PACKAGE,LDFLAGS) builds bin/NAME. Go works on a copy of the binary there, so that it
 # can see that nothing changed and not link again; a running program, or a second make, never meets a half-written file.
 define build
@@ -46,7 +50,7 @@ demo-check: build bin-demo
 ## test: every test with the race detector, on real API servers
 test: build
 	go test -race -timeout 20m ./...
-	cd test/localfleet && go test -race -timeout 20m ./...
+	cd test/localfleet && go test -race -timeout 20m $$(go list -f '$(HAS_TESTS)' ./...)
 
 ## check: vet, staticcheck, gofmt, tidy modules, generated files current
 check:

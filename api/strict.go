@@ -53,9 +53,10 @@ func DecodeStrict(u *unstructured.Unstructured, into any) error {
 }
 
 // CheckFields compares content, as decoded from JSON, with the Go type of like and returns every field that does not
-// fit. Unlike a decoder it does not stop at the first wrong type, and it names list indexes in the path.
+// fit. Unlike a decoder it does not stop at the first wrong type, and it names list indexes in the path. Messages show
+// short values, but none of a Secret's.
 func CheckFields(content map[string]any, like any) FieldErrors {
-	c := checker{}
+	c := checker{hide: content["kind"] == "Secret"}
 	c.value("", content, reflect.TypeOf(like))
 	slices.SortFunc(c.errs, func(a, b FieldError) int {
 		return strings.Compare(a.Field+"\x00"+a.Message, b.Field+"\x00"+b.Message)
@@ -63,7 +64,10 @@ func CheckFields(content map[string]any, like any) FieldErrors {
 	return c.errs
 }
 
-type checker struct{ errs FieldErrors }
+type checker struct {
+	hide bool // values must not be shown
+	errs FieldErrors
+}
 
 func (c *checker) fail(path, format string, args ...any) {
 	c.errs = append(c.errs, FieldError{Field: path, Message: fmt.Sprintf(format, args...)})
@@ -103,14 +107,14 @@ func (c *checker) custom(path string, v any, t reflect.Type) {
 		err = json.Unmarshal(data, reflect.New(t).Interface())
 	}
 	if err != nil {
-		c.fail(path, "%s is not a valid %s: %v", show(v), t.Name(), err)
+		c.fail(path, "%s is not a valid %s: %v", c.show(v), t.Name(), err)
 	}
 }
 
 func (c *checker) object(path string, v any, t reflect.Type) {
 	m, ok := v.(map[string]any)
 	if !ok {
-		c.fail(path, "must be a mapping, not %s", show(v))
+		c.fail(path, "must be a mapping, not %s", c.show(v))
 		return
 	}
 	fields := map[string]reflect.Type{}
@@ -149,7 +153,7 @@ func collect(t reflect.Type, into map[string]reflect.Type) {
 func (c *checker) mapping(path string, v any, t reflect.Type) {
 	m, ok := v.(map[string]any)
 	if !ok {
-		c.fail(path, "must be a mapping, not %s", show(v))
+		c.fail(path, "must be a mapping, not %s", c.show(v))
 		return
 	}
 	for _, key := range slices.Sorted(maps.Keys(m)) {
@@ -164,7 +168,7 @@ func (c *checker) list(path string, v any, t reflect.Type) {
 	}
 	l, ok := v.([]any)
 	if !ok {
-		c.fail(path, "must be a list, not %s", show(v))
+		c.fail(path, "must be a list, not %s", c.show(v))
 		return
 	}
 	for i, e := range l {
@@ -187,16 +191,20 @@ func (c *checker) bytes(path string, v any) {
 func (c *checker) scalar(path string, v any, t reflect.Type) {
 	switch t.Kind() {
 	case reflect.String:
-		if _, ok := v.(string); !ok {
-			c.fail(path, "must be a string, not %s; quote it", show(v))
+		switch v.(type) {
+		case string:
+		case map[string]any, []any:
+			c.fail(path, "must be a string, not %s", kindOf(v))
+		default:
+			c.fail(path, "must be a string, not %s; quote it", c.show(v))
 		}
 	case reflect.Bool:
 		if _, ok := v.(bool); !ok {
-			c.fail(path, "must be true or false, not %s", unquote(v))
+			c.fail(path, "must be true or false, not %s", c.unquote(v))
 		}
 	case reflect.Float32, reflect.Float64:
 		if k := kindOf(v); k != "a number" {
-			c.fail(path, "must be a number, not %s", show(v))
+			c.fail(path, "must be a number, not %s", c.show(v))
 		}
 	default:
 		c.integer(path, v, t)
@@ -206,7 +214,7 @@ func (c *checker) scalar(path string, v any, t reflect.Type) {
 func (c *checker) integer(path string, v any, t reflect.Type) {
 	n, err := toInt(v)
 	if err != nil {
-		c.fail(path, "must be a whole number, not %s", unquote(v))
+		c.fail(path, "must be a whole number, not %s", c.unquote(v))
 		return
 	}
 	x := reflect.New(t).Elem()
@@ -243,8 +251,11 @@ func join(path, key string) string {
 	}
 }
 
-// show prints a scalar for a message, and only the kind of anything longer: it may be a secret.
-func show(v any) string {
+// show prints a short scalar for a message, and only the kind of anything else.
+func (c *checker) show(v any) string {
+	if c.hide {
+		return kindOf(v)
+	}
 	switch x := v.(type) {
 	case bool, int64, int, float64:
 		return fmt.Sprint(x)
@@ -257,12 +268,12 @@ func show(v any) string {
 }
 
 // unquote is show, with the remedy for a string that would do without its quotes.
-func unquote(v any) string {
+func (c *checker) unquote(v any) string {
 	s, ok := v.(string)
 	if _, err := strconv.ParseInt(s, 10, 64); ok && (err == nil || s == "true" || s == "false") {
-		return show(v) + "; remove the quotes"
+		return c.show(v) + "; remove the quotes"
 	}
-	return show(v)
+	return c.show(v)
 }
 
 func kindOf(v any) string {

@@ -26,7 +26,7 @@ import (
 //
 // Diff settles whatever an interrupted execution left behind: it may stop after any request.
 func Diff(cluster string, targets []Set, live Live, now time.Time) Plan {
-	d := differ{live: live, now: now, setOf: map[string]string{}, wanted: map[api.Ref]string{}}
+	d := &differ{live: live, now: now, setOf: map[string]string{}, wanted: map[api.Ref]string{}}
 	for name := range live.Parents {
 		d.setOf[SetID(name)] = name
 	}
@@ -41,7 +41,7 @@ func Diff(cluster string, targets []Set, live Live, now time.Time) Plan {
 		return plan
 	}
 	for _, set := range slices.SortedFunc(slices.Values(targets), func(a, b Set) int { return cmp.Compare(a.Name, b.Name) }) {
-		if p := d.set(set); p.Err != nil || len(p.Held) > 0 || p.writes() {
+		if p := (&setDiffer{d, SetID(set.Name)}).plan(set); p.Err != nil || len(p.Held) > 0 || p.writes() {
 			plan.Sets = append(plan.Sets, p)
 		}
 	}
@@ -56,8 +56,13 @@ type differ struct {
 	wanted map[api.Ref]string // name of the Set that wants an object
 }
 
-// set decides for one Set.
-func (d *differ) set(set Set) SetPlan {
+// setDiffer decides for one Set.
+type setDiffer struct {
+	*differ
+	id string // the Set's ApplySet id
+}
+
+func (d *setDiffer) plan(set Set) SetPlan {
 	p := SetPlan{Set: set, After: Parent{Name: set.Name, PolicyDigest: set.PolicyDigest}}
 	if why, damaged := d.live.Damaged[ParentName(set.Name)]; damaged {
 		p.Err = fmt.Errorf("inventory ConfigMap %s/%s is unreadable: %s; restore it, or delete it to adopt again what is rendered (objects that are no longer rendered then stay)",
@@ -86,6 +91,9 @@ func (d *differ) set(set Set) SetPlan {
 	if moved || before.Revision == "" || before.PolicyDigest != p.After.PolicyDigest {
 		p.After.Revision = set.Revision
 	}
+	if !p.writes() {
+		return p
+	}
 	if _, err := EncodeParent(p.After); err != nil {
 		return SetPlan{Set: set, Before: p.Before, Err: err}
 	}
@@ -94,7 +102,7 @@ func (d *differ) set(set Set) SetPlan {
 
 // targets decides on every object that the Set wants. It reports whether one of them is new or differs from what was
 // applied before.
-func (d *differ) targets(p *SetPlan, items map[api.Ref]Item) (moved bool) {
+func (d *setDiffer) targets(p *SetPlan, items map[api.Ref]Item) (moved bool) {
 	var changes []Change
 	for _, o := range p.Set.Objects {
 		ref := api.RefOf(o.Unstructured)
@@ -127,7 +135,7 @@ func (d *differ) targets(p *SetPlan, items map[api.Ref]Item) (moved bool) {
 
 // change decides on one object. It returns nil for an object that needs nothing, or of which nothing is known. drift tells
 // that the cluster moved, not the wish.
-func (d *differ) change(set Set, o render.Object, item Item, listed bool) (c *Change, drift bool) {
+func (d *setDiffer) change(set Set, o render.Object, item Item, listed bool) (c *Change, drift bool) {
 	lv, seen := d.live.Objects[item.Ref]
 	if !seen {
 		return d.unseen(set, item, listed)
@@ -138,7 +146,7 @@ func (d *differ) change(set Set, o render.Object, item Item, listed bool) (c *Ch
 	switch {
 	case lv.Deleting:
 		return nil, false // an apply would be lost; it is created again when it is gone
-	case lv.SetID != SetID(set.Name):
+	case lv.SetID != d.id:
 		return update(false, "taken over from %s", d.owner(lv.SetID)), false
 	case lv.AppliedHash != AppliedHash(o.Unstructured):
 		return update(false, "changed in %s", short(set.Revision)), false
@@ -157,7 +165,7 @@ func (d *differ) change(set Set, o render.Object, item Item, listed bool) (c *Ch
 }
 
 // unseen decides on an object that does not carry our label, as far as is known.
-func (d *differ) unseen(set Set, item Item, listed bool) (c *Change, drift bool) {
+func (d *setDiffer) unseen(set Set, item Item, listed bool) (c *Change, drift bool) {
 	create := func(reason string) *Change { return &Change{Action: Create, Reason: reason} }
 	_, unknown := d.live.Unknown[item.GroupKind()]
 	switch {
@@ -172,7 +180,7 @@ func (d *differ) unseen(set Set, item Item, listed bool) (c *Change, drift bool)
 }
 
 // hold keeps back a repair of an object that somebody else keeps changing.
-func (d *differ) hold(p *SetPlan, c Change) bool {
+func (d *setDiffer) hold(p *SetPlan, c Change) bool {
 	r, ok := d.live.Repairs[c.Ref]
 	if !ok {
 		return false
@@ -200,8 +208,7 @@ func Backoff(n int) time.Duration {
 }
 
 // removals decides on every listed object that the Set does not want. It reports whether one of them left the Set.
-func (d *differ) removals(p *SetPlan, before []Item) (moved bool) {
-	id := SetID(p.Set.Name)
+func (d *setDiffer) removals(p *SetPlan, before []Item) (moved bool) {
 	for _, item := range before {
 		if d.wanted[item.Ref] == p.Set.Name {
 			continue
@@ -213,7 +220,7 @@ func (d *differ) removals(p *SetPlan, before []Item) (moved bool) {
 		lv, seen := d.live.Objects[item.Ref]
 		_, taken := d.wanted[item.Ref]
 		switch {
-		case seen && lv.SetID != id, // another Set's already
+		case seen && lv.SetID != d.id, // another Set's already
 			seen && lv.Deleting,                 // under way, and nothing can stop it
 			seen && !Ours(p.Set.Name, item, lv): // somebody else's by now
 		case taken:

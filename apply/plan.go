@@ -199,6 +199,8 @@ func (s SetPlan) describe(line func(format string, args ...any)) {
 		line("remove inventory")
 	case s.Before != nil && len(s.After.Items) < len(s.Before.Items):
 		line("narrow inventory to %d", len(s.After.Items))
+	case len(s.Stages)+len(s.Prune) == 0 && s.Before != nil && !s.Before.Equal(s.After):
+		line("rewrite inventory")
 	}
 }
 

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/gitfleet/gitfleet/api"
@@ -30,6 +31,10 @@ func (e *RefusedError) Error() string { return fmt.Sprintf("%s %s: %s", e.Verb, 
 
 // Unwrap returns what the API server said, if that may be told.
 func (e *RefusedError) Unwrap() error { return e.Err }
+
+// ErrStale tells that a plan was made before our own last write to an inventory in it. Nothing was applied under that
+// inventory; plan again.
+var ErrStale = errors.New("the plan is older than our own last write to its inventory: plan again")
 
 // FencedError tells that an inventory was written by somebody else since it was observed. Nothing was applied under it;
 // the next plan is made from what is there now. When it keeps coming back, two processes manage the same cluster.

@@ -3,6 +3,7 @@ package apply
 import (
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -15,6 +16,7 @@ import (
 func Stamp(set string, o render.Object) render.Object {
 	u := normal(o.Unstructured)
 	hash := hashOf(u)
+	u = u.DeepCopy()
 	// Set one by one: reading labels as a map of strings would drop all of them when one is a number. Where labels are no
 	// map at all nothing is set, and the API server refuses the object.
 	_ = unstructured.SetNestedField(u.Object, SetID(set), "metadata", "labels", api.ApplySetPartOfLabel)
@@ -40,12 +42,17 @@ func hashOf(u *unstructured.Unstructured) string {
 var serverFields = []string{"creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "generation",
 	"managedFields", "resourceVersion", "selfLink", "uid"}
 
+// normal returns a copy without server fields. What it leaves alone it shares with o: every Diff digests every object.
 func normal(o *unstructured.Unstructured) *unstructured.Unstructured {
-	u := o.DeepCopy()
-	for _, f := range serverFields {
-		unstructured.RemoveNestedField(u.Object, "metadata", f)
+	u := &unstructured.Unstructured{Object: maps.Clone(o.Object)}
+	if meta, ok := u.Object["metadata"].(map[string]any); ok {
+		meta = maps.Clone(meta)
+		for _, f := range serverFields {
+			delete(meta, f)
+		}
+		u.Object["metadata"] = meta
 	}
-	unstructured.RemoveNestedField(u.Object, "status")
+	delete(u.Object, "status")
 	if gvk := u.GroupVersionKind(); gvk.Group == "" && gvk.Kind == "Secret" {
 		mergeStringData(u)
 	}
@@ -69,6 +76,6 @@ func mergeStringData(u *unstructured.Unstructured) {
 	for k, v := range text {
 		data[k] = base64.StdEncoding.EncodeToString([]byte(v))
 	}
-	unstructured.RemoveNestedField(u.Object, "stringData")
-	_ = unstructured.SetNestedStringMap(u.Object, data, "data") // fails only when u.Object is no map
+	delete(u.Object, "stringData")
+	_ = unstructured.SetNestedStringMap(u.Object, data, "data") // fails only below something that is no map
 }

@@ -14,14 +14,8 @@ import (
 	"k8s.io/client-go/discovery"
 )
 
-const (
-	// settle is how long after a CustomResourceDefinition changed discovery may still show what was before.
-	settle = 5 * time.Second
-	// recheck is the pause between two looks at discovery within that time.
-	recheck = 250 * time.Millisecond
-	// retryFailed is how long an API group that discovery could not ask (an aggregated server that is down) is left alone.
-	retryFailed = 30 * time.Second
-)
+// retryFailed is how long an API group that discovery could not ask (an aggregated server that is down) is left alone.
+const retryFailed = 30 * time.Second
 
 // errNotServed tells that the member serves no such kind.
 var errNotServed = errors.New("not served by this member")
@@ -91,10 +85,10 @@ func (c *catalog) resolve(ctx context.Context, group string, find func(*inventor
 			if failed != nil && time.Since(inv.asked) < retryFailed {
 				return failed
 			}
-			if failed == nil && !inv.asked.Before(touched.Add(settle)) {
+			if failed == nil && !inv.asked.Before(touched.Add(c.link.timing.settle)) {
 				return errNotServed
 			}
-			if wait := time.Until(inv.asked.Add(recheck)); wait > 0 {
+			if wait := time.Until(inv.asked.Add(c.link.timing.recheck)); wait > 0 {
 				pause(ctx, wait)
 			}
 		}
@@ -185,7 +179,7 @@ func (c *catalog) definitionChanged(name string, initial bool) {
 	_, group, _ := strings.Cut(name, ".")
 	since := time.Now()
 	if initial {
-		since = since.Add(-settle)
+		since = since.Add(-c.link.timing.settle)
 	}
 	c.invalidate(group, since)
 }

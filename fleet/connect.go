@@ -21,7 +21,10 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-var errConnecting = errors.New("not yet connected")
+var (
+	errConnecting = errors.New("not yet connected")
+	errClosed     = errors.New("the session is closed")
+)
 
 // connect builds the clients of s, all on one HTTP connection of its own: two members never share one, even behind the
 // same address.
@@ -174,13 +177,6 @@ func (c *connections) dial(ctx context.Context, network, address string) (net.Co
 func (c *connections) close() {
 	c.mu.Lock()
 	c.closed = true
-	c.mu.Unlock()
-	c.interrupt()
-}
-
-// interrupt closes every connection; new ones are dialled as they are needed.
-func (c *connections) interrupt() {
-	c.mu.Lock()
 	open := make([]*trackedConn, 0, len(c.open))
 	for conn := range c.open {
 		open = append(open, conn)

@@ -28,6 +28,18 @@ type kubeContext struct {
 	config *clientcmdapi.Config
 }
 
+// check finds the mistakes that clientcmd has no clear words for.
+func (c kubeContext) check(name string) error {
+	context := c.config.Contexts[name]
+	if _, ok := c.config.Clusters[context.Cluster]; !ok {
+		return fmt.Errorf("context %q names the cluster %q, which the file does not define", name, context.Cluster)
+	}
+	if _, ok := c.config.AuthInfos[context.AuthInfo]; !ok && context.AuthInfo != "" {
+		return fmt.Errorf("context %q names the user %q, whom the file does not define", name, context.AuthInfo)
+	}
+	return nil
+}
+
 // LoadKubeconfigs reads kubeconfig files, or directories of them (hidden files are skipped, subdirectories too). Every
 // context is the credentials of the member of that name; current-context means nothing. Relative paths in a file are
 // relative to that file. A name that two files define is an error that names both, because either could be meant.
@@ -107,6 +119,9 @@ func (k *Kubeconfigs) Config(name string) (*rest.Config, error) {
 	context, ok := k.contexts[name]
 	if !ok {
 		return nil, fmt.Errorf("member %s: %w: no context of that name in the %d kubeconfig files given: add one", name, ErrNoCredentials, len(k.files))
+	}
+	if err := context.check(name); err != nil {
+		return nil, fmt.Errorf("member %s: kubeconfig %s: %w", name, context.file, err)
 	}
 	cfg, err := clientcmd.NewNonInteractiveClientConfig(*context.config, name, &clientcmd.ConfigOverrides{}, nil).ClientConfig()
 	if err != nil {

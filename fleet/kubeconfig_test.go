@@ -20,7 +20,7 @@ import (
 const oneContext = `
 apiVersion: v1
 kind: Config
-clusters: [{name: c, cluster: {server: "https://NAME.test:6443", certificate-authority: ca.crt}}]
+clusters: [{name: c, cluster: {server: "https://NAME.test:6443", certificate-authority: pki/ca.crt}}]
 users: [{name: u, user: {token: secret-NAME}}]
 contexts: [{name: NAME, context: {cluster: c, user: u}}]
 `
@@ -46,7 +46,7 @@ func writeFiles(t *testing.T, files map[string]string) string {
 
 func TestLoadKubeconfigs(t *testing.T) {
 	dir := writeFiles(t, map[string]string{
-		"one": "@east", "fleet/b.yaml": "@west", "fleet/a.yaml": "@north", "fleet/.hidden": "not YAML: [", "fleet/sub/c.yaml": "@deep",
+		"one": "@east", "fleet/b.yaml": "@west", "fleet/a.yaml": "@north", "fleet/.hidden": "not YAML: [", "fleet/sub/c.yaml": "@deep", "fleet/pki/ca.crt": string(otherAuthority(t)),
 	})
 	// A mounted Secret: the visible names are links into a hidden directory.
 	if err := os.MkdirAll(filepath.Join(dir, "secret", "..data"), 0o700); err != nil {
@@ -64,7 +64,7 @@ func TestLoadKubeconfigs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Host != "https://west.test:6443" || cfg.BearerToken != "secret-west" || cfg.CAFile != filepath.Join(dir, "fleet", "ca.crt") {
+	if cfg.Host != "https://west.test:6443" || cfg.BearerToken != "secret-west" || cfg.CAFile != filepath.Join(dir, "fleet", "pki", "ca.crt") {
 		t.Errorf("host %s, authority %s", cfg.Host, cfg.CAFile)
 	}
 	if _, err := k.Config("south"); !errors.Is(err, ErrNoCredentials) || !strings.Contains(err.Error(), "south") {
@@ -96,6 +96,9 @@ func TestLoadKubeconfigErrors(t *testing.T) {
 					t.Errorf("error %v does not say %q", err, want)
 				}
 			}
+			if err != nil && (strings.Contains(err.Error(), "dG9w") || strings.Contains(err.Error(), "secret-")) {
+				t.Errorf("the error tells a secret: %v", err)
+			}
 		})
 	}
 	if _, err := LoadKubeconfigs(filepath.Join(t.TempDir(), "missing")); !errors.Is(err, os.ErrNotExist) {
@@ -104,13 +107,18 @@ func TestLoadKubeconfigErrors(t *testing.T) {
 }
 
 func TestBrokenContextNamesItsFile(t *testing.T) {
-	dir := writeFiles(t, map[string]string{"a": "apiVersion: v1\nkind: Config\ncontexts: [{name: east, context: {cluster: nowhere, user: u}}]"})
-	k, err := LoadKubeconfigs(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := k.Config("east"); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "a")) || !strings.Contains(err.Error(), "nowhere") {
-		t.Errorf("got %v", err)
+	for _, tc := range []struct{ text, want string }{
+		{"contexts: [{name: east, context: {cluster: nowhere, user: u}}]", `cluster "nowhere"`},
+		{"clusters: [{name: c, cluster: {server: 'https://x.test'}}]\ncontexts: [{name: east, context: {cluster: c, user: nobody}}]", `user "nobody"`},
+	} {
+		dir := writeFiles(t, map[string]string{"a": "apiVersion: v1\nkind: Config\n" + tc.text})
+		k, err := LoadKubeconfigs(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := k.Config("east"); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "a")) || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("got %v, want an error about the %s", err, tc.want)
+		}
 	}
 }
 

@@ -22,6 +22,7 @@ type link struct {
 	latest   connection
 	doubtful bool          // a suspicion is being examined
 	usable   chan struct{} // closed while Ready and not doubtful
+	closed   bool
 }
 
 // connection is one uninterrupted time of the member being reachable.
@@ -70,7 +71,17 @@ func (l *link) current() (epoch int, err error) {
 func (l *link) refused() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed {
+		return errClosed
+	}
 	return l.state.Err
+}
+
+// close refuses requests from now on.
+func (l *link) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
 }
 
 // wait blocks until the member can be used and returns the connection.
@@ -112,12 +123,23 @@ func (l *link) suspicion() {
 	l.suspect <- struct{}{} // never blocks: one token for one doubt
 }
 
-// outdate makes everything that was listed on the present connection count as old.
-func (l *link) outdate() {
+// renew declares the present connection over and begins the next, so that what was read on it counts as old.
+func (l *link) renew() {
 	l.mu.Lock()
-	l.epoch++
+	if l.state.Phase == Ready {
+		l.begin()
+	}
 	l.mu.Unlock()
 	l.notify()
+}
+
+// begin starts the next connection. l.mu is held.
+func (l *link) begin() {
+	if l.latest.lose != nil {
+		l.latest.lose()
+	}
+	l.latest.epoch++
+	l.latest.lost, l.latest.lose = context.WithCancel(context.Background())
 }
 
 // up records that a probe was answered.
@@ -127,8 +149,7 @@ func (l *link) up(version string) {
 	if connected {
 		l.state.Phase, l.state.Since, l.state.Err = Ready, time.Now(), nil
 		l.state.Version = version
-		l.latest.epoch++
-		l.latest.lost, l.latest.lose = context.WithCancel(context.Background())
+		l.begin()
 	}
 	l.doubtful = false
 	close(l.usable)

@@ -23,8 +23,8 @@ const relistMax = 30 * time.Second
 // unwatchedDefinitions is how often a missing kind is looked for where the definitions of kinds may not be watched.
 const unwatchedDefinitions = time.Minute
 
-func relistBackoff() *wait.Backoff {
-	return &wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 1, Steps: 10, Cap: relistMax}
+func (w *Watch) relistBackoff() *wait.Backoff {
+	return &wait.Backoff{Duration: w.session.link.timing.relist, Factor: 2, Jitter: 1, Steps: 10, Cap: relistMax}
 }
 
 // run keeps the watch alive until its context ends: it waits until the kind is served, and then has a client-go
@@ -32,7 +32,7 @@ func relistBackoff() *wait.Backoff {
 func (w *Watch) run() {
 	// Reflectors log through the context's logger; all that matters is in Err.
 	ctx := klog.NewContext(w.ctx, logr.Discard())
-	backoff := relistBackoff()
+	backoff := w.relistBackoff()
 	for ctx.Err() == nil {
 		err := w.awaitServed(ctx)
 		if err == nil {
@@ -77,7 +77,7 @@ func (w *Watch) awaitServed(ctx context.Context) error {
 			if w.session.definitions.Err() == nil {
 				continue // they are watched: news will come
 			}
-			w.session.catalog.invalidate(w.spec.Resource.Group, time.Now().Add(-settle))
+			w.session.catalog.invalidate(w.spec.Resource.Group, time.Now().Add(-w.session.link.timing.settle))
 			return err
 		}
 	}
@@ -90,7 +90,7 @@ func (w *Watch) reflect(ctx context.Context) {
 	logger := logr.Discard()
 	source := &listWatcher{watch: w, notServed: cancel}
 	cache.NewReflectorWithOptions(source, nil, &reflectorStore{source}, cache.ReflectorOptions{
-		Name: w.session.name + "/" + w.spec.Key, TypeDescription: w.what(), Logger: &logger, Backoff: relistBackoff(),
+		Name: w.session.name + "/" + w.spec.Key, TypeDescription: w.what(), Logger: &logger, Backoff: w.relistBackoff(),
 	}).RunWithContext(ctx)
 }
 
@@ -149,14 +149,18 @@ func (l *listWatcher) WatchWithContext(ctx context.Context, options metav1.ListO
 		return nil, err
 	}
 	if conn.epoch != l.epoch {
-		// The member may have been restored from a backup meanwhile, so a resource version from before means nothing.
+		// The member may have been away and restored from a backup, so a resource version from before means nothing.
 		return nil, apierrors.NewResourceExpired(errRelist.Error())
 	}
 	// Without this, client-go would retry a request of this connection on the next one.
 	ctx, leave := conn.bind(context.WithValue(ctx, streamKey{}, observer(l.watch)))
 	stream, err := l.stream(ctx, l.selected(options))
 	if err == nil {
-		return newRelay(stream, l.watch.streamError, leave), nil
+		return newRelay(stream, func(err error) {
+			if ctx.Err() == nil {
+				l.watch.streamError(err)
+			}
+		}, leave), nil
 	}
 	defer leave()
 	switch {

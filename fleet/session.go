@@ -71,6 +71,9 @@ type timing struct {
 	retryMax  time.Duration // the longest one
 	pingAfter time.Duration // silence after which an HTTP/2 connection is pinged
 	ping      time.Duration // how long the answer to that may take
+	relist    time.Duration // the first pause before a list or watch that failed is tried again
+	settle    time.Duration // how long after a CustomResourceDefinition changed discovery may still show what was before
+	recheck   time.Duration // the pause between two looks at discovery within that time
 }
 
 // A hung member shows after pingAfter + ping + probe: 30 seconds.
@@ -78,6 +81,7 @@ var defaultTiming = timing{
 	request: 60 * time.Second, header: 30 * time.Second, probe: 5 * time.Second,
 	retryMin: time.Second, retryMax: 20 * time.Second,
 	pingAfter: 15 * time.Second, ping: 10 * time.Second,
+	relist: 200 * time.Millisecond, settle: 5 * time.Second, recheck: 250 * time.Millisecond,
 }
 
 func open(name string, cfg *rest.Config, notify func(), t timing) (*Session, error) {
@@ -121,17 +125,15 @@ func (s *Session) Close() {
 	s.mu.Lock()
 	s.cancel()
 	s.mu.Unlock()
+	s.link.close()
 	s.conns.close()
 	s.wg.Wait()
 }
 
 // Relist makes every watch list anew; until it has, it is not Synced. It is for who learned from the answer to a write
 // that the member holds what a synced watch does not show: an API server, or something before it, once answered a list
-// wrongly, and no stream of changes will ever mend that.
-func (s *Session) Relist() {
-	s.link.outdate()
-	s.conns.interrupt()
-}
+// wrongly, and no stream of changes will ever mend that. Requests other than lists and watches go on undisturbed.
+func (s *Session) Relist() { s.link.renew() }
 
 // Name returns the member's name.
 func (s *Session) Name() string { return s.name }

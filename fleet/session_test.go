@@ -190,7 +190,6 @@ func TestHungMember(t *testing.T) {
 type relayListener struct {
 	net.Listener
 	target string
-	mu     sync.Mutex
 	frozen chan struct{}
 	wg     sync.WaitGroup
 }

@@ -56,7 +56,7 @@ func (k objectKey) compare(o objectKey) int {
 
 var (
 	errNotListed = errors.New("the first list has not arrived yet")
-	errRelist    = errors.New("the member was unreachable and is listed anew")
+	errRelist    = errors.New("being listed anew")
 )
 
 func (s *Session) newWatch(spec WatchSpec) *Watch {

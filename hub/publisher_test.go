@@ -3,181 +3,82 @@ package hub
 import (
 	"context"
 	"errors"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
-	"github.com/gitfleet/gitfleet/api/crd"
-	placementv1beta1 "github.com/gitfleet/gitfleet/api/placement/v1beta1"
 	"github.com/gitfleet/gitfleet/fleet"
+	"github.com/gitfleet/gitfleet/internal/memfleet"
 	"github.com/gitfleet/gitfleet/render"
 	"github.com/gitfleet/gitfleet/report"
+	"github.com/gitfleet/gitfleet/test/realfleet"
 )
 
-var placements = placementv1beta1.GroupVersion.WithResource("clusterresourceplacements")
-
-// hubSession opens a session and a publisher that installs the definitions itself.
-func hubSession(t *testing.T, s *apiServer) (*Publisher, dynamic.Interface) {
-	t.Helper()
-	session, err := fleet.Open("hub", s.config, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(session.Close)
-	client, err := dynamic.NewForConfig(s.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	crds := client.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
-	installed := false
-	prepare := func(ctx context.Context) error {
-		if installed {
-			return nil
-		}
-		for _, d := range crd.Hub() {
-			if _, err := crds.Create(ctx, d, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
-				return err
-			}
-		}
-		installed = true
-		return nil
-	}
-	return NewPublisher(session, prepare), client
+// suite is what must hold on any API server. Each part leaves the hub without objects.
+var suite = map[string]func(t *testing.T, c cluster){
+	"writes-only-what-differs":            writesOnlyWhatDiffers,
+	"leaves-foreign-objects-alone":        leavesForeignObjectsAlone,
+	"refuses-where-KubeFleet-runs":        refusesWhereKubeFleetRuns,
+	"killed-before-every-write":           killedBeforeEveryWrite,
+	"no-delete-without-a-complete-answer": noDeleteWithoutACompleteAnswer,
 }
 
-func publish(t *testing.T, p *Publisher, desired *render.Desired, r report.Report) {
-	t.Helper()
-	if err := p.Publish(t.Context(), desired, r); err != nil {
-		t.Fatalf("Publish: %v", err)
+func runSuite(t *testing.T, c cluster) {
+	for name, part := range suite {
+		t.Run(name, func(t *testing.T) {
+			part(t, c)
+			c.clear(t)
+		})
 	}
 }
 
-// kubectl runs kubectl against s.
-func (s *apiServer) kubectl(t *testing.T, args ...string) string {
+// clear publishes nothing, as after everything was removed from the repository.
+func (c cluster) clear(t *testing.T) {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "kubeconfig")
-	cfg := clientcmdapi.NewConfig()
-	cfg.Clusters["hub"] = &clientcmdapi.Cluster{Server: s.config.Host, InsecureSkipTLSVerify: true}
-	cfg.AuthInfos["hub"] = &clientcmdapi.AuthInfo{Token: s.config.BearerToken}
-	cfg.Contexts["hub"] = &clientcmdapi.Context{Cluster: "hub", AuthInfo: "hub"}
-	cfg.CurrentContext = "hub"
-	if err := clientcmd.WriteToFile(*cfg, file); err != nil {
-		t.Fatal(err)
+	c.start(t, nil).publish(t, &render.Desired{}, report.Report{})
+	if left := c.names(t); len(left) > 0 {
+		t.Errorf("left on the hub: %v", left)
 	}
-	out, err := exec.Command(s.bin, append([]string{"kubectl", "--kubeconfig", file}, args...)...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out)
 }
 
-// TestPublish walks one publisher through a fleet's life on a real API server.
-func TestPublish(t *testing.T) {
+func TestInMemory(t *testing.T) {
 	ignore := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, ignore) })
-	s := startAPIServer(t)
-	p, client := hubSession(t, s)
-	desired, r := shop()
-	publish(t, p, desired, r)
-	s.requests()
+	s := memfleet.NewServer()
+	t.Cleanup(s.Close)
+	runSuite(t, newCluster(t, s.Config()))
+}
 
+func TestReal(t *testing.T) {
+	f := realfleet.Start(t, 1)
+	c := newCluster(t, f.Config(t, realfleet.Hub))
+	runSuite(t, c)
 	t.Run("kubectl prints the known tables", func(t *testing.T) {
-		wantTable(t, s.kubectl(t, "get", "clusterresourceplacements"),
+		p := c.start(t, nil)
+		desired, r := shop()
+		p.publish(t, desired, r)
+		wantTable(t, f.Kubectl(t, realfleet.Hub, "get", "clusterresourceplacements"),
 			`NAME   GEN   SCHEDULED   SCHEDULEDGEN   APPLIED   APPLIEDGEN   AGE`,
-			`shop   1     True        1              True      1            \d+s`)
-		out := s.kubectl(t, "get", "memberclusters")
+			`shop   1     True        1              True      1            \S+`)
+		out := f.Kubectl(t, realfleet.Hub, "get", "memberclusters")
 		if !regexp.MustCompile(`(?m)^two\s+True\s+\d+s\s+\S+\s+2\s*$`).MatchString(out) {
 			t.Errorf("kubectl get memberclusters prints\n%s", out)
 		}
-	})
-	t.Run("the same report makes no request", func(t *testing.T) {
-		for range 3 { // also while the watches may lag behind
-			publish(t, p, desired, r)
-		}
-		if writes, reads := s.requests(); len(writes)+len(reads) > 0 {
-			t.Errorf("requests: %v %v", writes, reads)
-		}
-	})
-	t.Run("a restart makes no write", func(t *testing.T) {
-		restarted, _ := hubSession(t, s)
-		later := r
-		later.Time = r.Time.Add(time.Hour)
-		later.Placements = slices.Clone(r.Placements)
-		later.Placements[0].Conditions = report.Conditions(r.Placements[0], nil, later.Time)
-		s.requests()
-		publish(t, restarted, desired, later)
-		for _, w := range first(s.requests()) {
-			if !strings.Contains(w, "customresourcedefinitions") { // of this test's own prepare
-				t.Errorf("write: %s", w)
-			}
-		}
-	})
-	t.Run("one changed status is one write", func(t *testing.T) {
-		r = again(r, r.Time.Add(time.Minute), func(p *report.Placement) { p.Clusters[0].Applied = "False" })
-		publish(t, p, desired, r)
-		want := []string{"PATCH /apis/placement.kubernetes-fleet.io/v1beta1/clusterresourceplacements/shop/status"}
-		if writes, _ := s.requests(); !slices.Equal(writes, want) {
-			t.Errorf("writes: %v, want %v", writes, want)
-		}
-		wantTable(t, s.kubectl(t, "get", "crp"), `NAME.*`, `shop   1     True        1              False     1            \S+`)
-	})
-	t.Run("a changed spec counts the hub's generations", func(t *testing.T) {
 		desired.Placements[0].Spec.Policy.ClusterNames = []string{"one", "three"}
-		r = again(r, r.Time.Add(time.Minute), func(p *report.Placement) { p.Generation++; p.Clusters[0].Applied = "True" })
-		publish(t, p, desired, r)
-		wantTable(t, s.kubectl(t, "get", "crp"), `NAME.*`, `shop   2     True        2              True      2            \S+`)
-	})
-	t.Run("drift on the hub is mended", func(t *testing.T) {
-		s.kubectl(t, "patch", "crp", "shop", "--type=merge", "-p", `{"spec":{"policy":{"clusterNames":["two"]}}}`)
-		eventually(t, 10*time.Second, "the names from the repository are back", func() bool {
-			publish(t, p, desired, r)
-			return strings.Contains(s.kubectl(t, "get", "crp", "shop", "-o", "jsonpath={.spec.policy.clusterNames}"), "three")
-		})
-	})
-	t.Run("foreign objects are left alone", func(t *testing.T) { foreign(t, p, client, desired, r) })
-	t.Run("what is gone from the repository goes", func(t *testing.T) {
-		without, left := *desired, r
-		without.Members, without.Placements = desired.Members[:1], nil
-		left.Members, left.Placements = r.Members[:1], nil
-		publish(t, p, &without, left)
-		if out := s.kubectl(t, "get", "crp,memberclusters", "-o", "name"); strings.Fields(out)[0] != "clusterresourceplacement.placement.kubernetes-fleet.io/theirs" || len(strings.Fields(out)) != 2 {
-			t.Errorf("left on the hub:\n%s", out)
-		}
-		s.requests()
-		publish(t, p, &without, left)
-		if writes, _ := s.requests(); len(writes) > 0 {
-			t.Errorf("publishing again after a removal writes %v", writes)
-		}
-		publish(t, p, desired, r) // and back
-	})
-	t.Run("KubeFleet's hub agent is not fought", func(t *testing.T) {
-		s.kubectl(t, "patch", "crp", "theirs", "--type=merge", "-p", `{"metadata":{"finalizers":["kubernetes-fleet.io/scheduler-cleanup"]}}`)
-		var err error
-		eventually(t, 10*time.Second, "publishing is refused", func() bool {
-			err = p.Publish(t.Context(), desired, r)
-			return err != nil
-		})
-		if !strings.Contains(err.Error(), "hub agent") {
-			t.Errorf("Publish: %v, want an error about the hub agent", err)
-		}
+		p.publish(t, desired, again(r, r.Time.Add(time.Minute), func(p *report.Placement) { p.Generation++ }))
+		wantTable(t, f.Kubectl(t, realfleet.Hub, "get", "crp"), `NAME.*`,
+			`shop   2     True        2              True      2            \S+`)
 	})
 }
-
-func first(writes, _ []string) []string { return writes }
 
 func wantTable(t *testing.T, out string, lines ...string) {
 	t.Helper()
@@ -186,32 +87,187 @@ func wantTable(t *testing.T, out string, lines ...string) {
 	}
 }
 
-// foreign creates a placement that gitfleet did not publish, then wishes for one of the same name.
-func foreign(t *testing.T, p *Publisher, client dynamic.Interface, desired *render.Desired, r report.Report) {
-	theirs := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
-		"resourceSelectors": []any{map[string]any{"group": "", "version": "v1", "kind": "Namespace", "name": "x"}}}}}
-	theirs.SetGroupVersionKind(placementv1beta1.ClusterResourcePlacementGVK)
-	theirs.SetName("theirs")
-	created, err := client.Resource(placements).Create(t.Context(), theirs, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
+const shopPath = "/apis/placement.kubernetes-fleet.io/v1beta1/clusterresourceplacements/shop"
+
+// writesOnlyWhatDiffers walks one publisher through a fleet's life.
+func writesOnlyWhatDiffers(t *testing.T, c cluster) {
+	p := c.start(t, nil)
+	desired, r := shop()
+	step := func(name string, want ...string) {
+		t.Helper()
+		p.publish(t, desired, r)
+		if diff := cmp.Diff(want, p.sent()); diff != "" {
+			t.Errorf("%s: requests (-want +got):\n%s", name, diff)
+		}
 	}
-	both := *desired
+	p.publish(t, desired, r)
+	p.sent()
+	for range 3 { // also while the watches may lag behind
+		step("the same report")
+	}
+	r.Time = r.Time.Add(time.Hour)
+	for i := range r.Members {
+		r.Members[i].LastSeen = r.Time
+	}
+	step("the same facts an hour later")
+	r = again(r, r.Time.Add(time.Minute), func(p *report.Placement) { p.Clusters[0].Applied = "False" })
+	step("one changed status", "PATCH "+shopPath+"/status")
+	desired.Placements[0].Spec.Policy.ClusterNames = []string{"one", "three"}
+	r = again(r, r.Time.Add(time.Minute), func(p *report.Placement) { p.Generation++; p.Clusters[0].Applied = "True" })
+	step("a changed spec", "PATCH "+shopPath, "PATCH "+shopPath+"/status")
+	conditions, _, _ := unstructured.NestedSlice(c.placement(t, "shop").Object, "status", "conditions")
+	for _, condition := range conditions {
+		if got := condition.(map[string]any)["observedGeneration"]; got != int64(2) {
+			t.Errorf("%v has not the hub's generation 2", condition)
+		}
+	}
+
+	restarted := c.start(t, nil)
+	r.Placements[0].Conditions = report.Conditions(r.Placements[0], nil, r.Time.Add(time.Hour))
+	restarted.publish(t, desired, r)
+	for _, request := range restarted.sent() {
+		if !strings.HasPrefix(request, "GET ") {
+			t.Errorf("after a restart: %s", request)
+		}
+	}
+
+	c.patch(t, "shop", `{"spec":{"policy":{"clusterNames":["two"]}}}`)
+	eventually(t, "the names from the repository are back", func() bool {
+		p.publish(t, desired, r)
+		names, _, _ := unstructured.NestedStringSlice(c.placement(t, "shop").Object, "spec", "policy", "clusterNames")
+		return slices.Contains(names, "three")
+	})
+
+	without, left := *desired, r
+	without.Members, without.Placements = desired.Members[:1], nil
+	left.Members, left.Placements = r.Members[:1], nil
+	p.publish(t, &without, left)
+	if got := c.names(t); !slices.Equal(got, []string{"member/one"}) {
+		t.Errorf("after a removal the hub has %v, want member/one", got)
+	}
+	p.sent()
+	p.publish(t, &without, left)
+	if sent := p.sent(); len(sent) > 0 {
+		t.Errorf("publishing again after a removal sends %v", sent)
+	}
+	p.publish(t, desired, r)
+	if got := c.names(t); len(got) != 4 {
+		t.Errorf("after bringing everything back the hub has %v, want four objects", got)
+	}
+}
+
+func leavesForeignObjectsAlone(t *testing.T, c cluster) {
+	p := c.start(t, nil)
+	desired, r := shop()
+	p.publish(t, desired, r)
+	created := c.createTheirs(t)
 	same := desired.Placements[0]
 	same.ClusterResourcePlacement = same.DeepCopy()
 	same.Name = "theirs"
+	both := *desired
 	both.Placements = append(slices.Clone(desired.Placements), same)
 	// Whether or not the watch shows it yet: the apply of a new object is not forced.
-	err = p.Publish(t.Context(), &both, r)
-	if err == nil {
+	if err := p.Publish(t.Context(), &both, r); err == nil {
 		t.Error("Publish takes over an object of somebody else")
 	}
-	eventually(t, 10*time.Second, "the error names the remedy", func() bool {
+	eventually(t, "the error names the remedy", func() bool {
 		return errors.Is(p.Publish(t.Context(), &both, r), errForeign)
 	})
-	now, err := client.Resource(placements).Get(t.Context(), "theirs", metav1.GetOptions{})
-	if err != nil || now.GetResourceVersion() != created.GetResourceVersion() {
-		t.Errorf("the foreign placement changed from %v to %v, %v", created, now, err)
+	p.publish(t, &render.Desired{}, report.Report{})
+	if now := c.placement(t, "theirs"); now.GetResourceVersion() != created.GetResourceVersion() {
+		t.Errorf("the foreign placement changed from %v to %v", created, now)
+	}
+	c.delete(t, "theirs")
+}
+
+func (c cluster) delete(t *testing.T, name string) {
+	t.Helper()
+	c.patch(t, name, `{"metadata":{"finalizers":null}}`)
+	if err := c.Resource(placements).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func refusesWhereKubeFleetRuns(t *testing.T, c cluster) {
+	c.start(t, nil).publish(t, &render.Desired{}, report.Report{}) // installs the definitions
+	c.createTheirs(t, "kubernetes-fleet.io/scheduler-cleanup")
+	desired, r := shop()
+	p := c.start(t, nil)
+	if err := p.Publish(t.Context(), desired, r); err == nil || !strings.Contains(err.Error(), "hub agent") {
+		t.Errorf("Publish: %v, want an error about the hub agent", err)
+	}
+	if got := c.names(t); !slices.Equal(got, []string{"crp/theirs"}) {
+		t.Errorf("the hub has %v, want nothing of ours", got)
+	}
+	c.delete(t, "theirs")
+}
+
+// killedBeforeEveryWrite kills the process before its k-th write, for every k, and has a new one find its way.
+func killedBeforeEveryWrite(t *testing.T, c cluster) {
+	c.clear(t)
+	desired, r := shop()
+	for k := 1; ; k++ {
+		killed := c.start(t, refuseFrom(k))
+		err := killed.Publish(t.Context(), desired, r)
+		next := c.start(t, nil)
+		next.publish(t, desired, r)
+		if got := c.names(t); len(got) != 4 {
+			t.Fatalf("killed before write %d: the hub has %v, want four objects", k, got)
+		}
+		next.sent()
+		next.publish(t, desired, r)
+		if sent := next.sent(); len(sent) > 0 {
+			t.Errorf("killed before write %d: converged, and yet sent %v", k, sent)
+		}
+		next.publish(t, &render.Desired{}, report.Report{})
+		if err == nil {
+			if k != 9 { // four objects, each body and status
+				t.Errorf("%d writes were refused, want 8", k-1)
+			}
+			return
+		}
+	}
+}
+
+// refuseFrom refuses the k-th write and all that follow.
+func refuseFrom(k int) memfleet.Rule {
+	var seen atomic.Int64
+	return func(q memfleet.Request) memfleet.Fault {
+		if q.Writes() && seen.Add(1) >= int64(k) {
+			return memfleet.Refuse()
+		}
+		return memfleet.Pass()
+	}
+}
+
+// noDeleteWithoutACompleteAnswer breaks everything that is read.
+func noDeleteWithoutACompleteAnswer(t *testing.T, c cluster) {
+	desired, r := shop()
+	c.start(t, nil).publish(t, desired, r)
+	ours := func(class memfleet.Class) func(memfleet.Request) bool {
+		return func(q memfleet.Request) bool {
+			return q.Class == class && strings.HasSuffix(q.Group, "kubernetes-fleet.io")
+		}
+	}
+	for name, rule := range map[string]memfleet.Rule{
+		"lists fail":        memfleet.When(ours(memfleet.List), memfleet.Answer(500)),
+		"lists are denied":  memfleet.When(ours(memfleet.List), memfleet.Forbidden()),
+		"lists are empty":   memfleet.When(ours(memfleet.List), memfleet.EmptyList()),
+		"lists are cut":     memfleet.When(ours(memfleet.List), memfleet.Cut()),
+		"watches fail":      memfleet.When(ours(memfleet.Watch), memfleet.Answer(500)),
+		"watches are empty": memfleet.When(ours(memfleet.Watch), memfleet.EmptyList()),
+		"watches are cut":   memfleet.When(ours(memfleet.Watch), memfleet.Cut()),
+	} {
+		p := c.start(t, rule)
+		ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+		_ = p.Publish(ctx, desired, r) // an error or not: what counts is what was sent
+		cancel()
+		if sent := p.sent(); slices.ContainsFunc(sent, isDelete) {
+			t.Errorf("%s: %v", name, sent)
+		}
+		if got := c.names(t); len(got) != 4 {
+			t.Errorf("%s: the hub has %v, want four objects", name, got)
+		}
 	}
 }
 

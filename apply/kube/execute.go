@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,10 +20,13 @@ const concurrency = 8
 type Executor struct {
 	session  *fleet.Session
 	observer *Observer
+	recorded map[string]string // resourceVersion of our last write to a parent, by Set name
 }
 
 // NewExecutor returns an executor on the member of s, which o observes.
-func NewExecutor(s *fleet.Session, o *Observer) *Executor { return &Executor{session: s, observer: o} }
+func NewExecutor(s *fleet.Session, o *Observer) *Executor {
+	return &Executor{session: s, observer: o, recorded: map[string]string{}}
+}
 
 // Execute carries out plan and reports on every change in it. It may be stopped after any request, by ctx or by the
 // process ending: what it leaves behind is settled by the next plan, because every object is in an inventory before it is
@@ -206,6 +208,3 @@ func (x *execution) finish() apply.Result {
 
 // item returns what the inventory of a Set holds of an object before this execution.
 func (s *setRun) item(ref api.Ref) apply.Item { return s.before[ref] }
-
-// now is the only clock of this package's writes: repairs are damped by it.
-func now() time.Time { return time.Now() }

@@ -90,8 +90,9 @@ func (x *execution) writeParent(ctx context.Context, s *setRun, p apply.Parent) 
 		answer, err = x.parents().Update(ctx, u, metav1.UpdateOptions{FieldManager: api.FieldManager})
 	}
 	if err != nil {
-		return parentError(p.Name, s.stored, err)
+		return x.parentError(p.Name, s.stored, err)
 	}
+	x.recorded[p.Name] = answer.GetResourceVersion()
 	p.ResourceVersion = answer.GetResourceVersion()
 	s.stored = &p
 	x.wrote(written{api.RefOf(u), answer.GetUID(), p.ResourceVersion})
@@ -129,13 +130,19 @@ func (x *execution) removeParent(ctx context.Context, s *setRun) error {
 	name := apply.ParentName(s.stored.Name)
 	err := x.parents().Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &s.stored.ResourceVersion}})
 	if err != nil && !apierrors.IsNotFound(err) {
-		return parentError(s.stored.Name, s.stored, err)
+		return x.parentError(s.stored.Name, s.stored, err)
 	}
+	delete(x.recorded, s.stored.Name)
 	x.wrote(written{ref: api.Ref{Kind: "ConfigMap", Namespace: api.SystemNamespace, Name: name}})
 	return nil
 }
 
-func parentError(set string, stored *apply.Parent, err error) error {
+// parentError tells a second writer from a plan of ours that was made too early.
+func (x *execution) parentError(set string, stored *apply.Parent, err error) error {
+	last, wrote := x.recorded[set]
+	if wrote && (stored == nil && apierrors.IsAlreadyExists(err) || stored != nil && apierrors.IsConflict(err) && !reached(stored.ResourceVersion, last)) {
+		return apply.ErrStale
+	}
 	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || stored != nil && apierrors.IsNotFound(err) {
 		return &apply.FencedError{Set: set, Err: err}
 	}

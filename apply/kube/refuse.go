@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -58,6 +59,8 @@ func explain(verb string, ref api.Ref, resource string, s metav1.Status) (apply.
 		return apply.Author, message + "; to change it, delete the object first or give the new one another name"
 	case s.Reason == metav1.StatusReasonConflict, s.Reason == metav1.StatusReasonAlreadyExists:
 		return apply.Retry, message
+	case wrongShape(s):
+		return apply.Author, message
 	case s.Code == http.StatusTooManyRequests, s.Code >= http.StatusInternalServerError && !hookRefused(s):
 		return apply.Retry, message
 	}
@@ -81,6 +84,15 @@ func immutable(s metav1.Status) bool {
 	return strings.Contains(s.Message, "field is immutable") || strings.Contains(s.Message, "updates to ") && strings.Contains(s.Message, "forbidden")
 }
 
+// wrongShape tells that an object does not fit its kind's schema, which API servers answer with code 500 to an apply.
+func wrongShape(s metav1.Status) bool {
+	return strings.HasPrefix(s.Message, "failed to create typed patch object") || strings.HasPrefix(s.Message, "failed to convert new object")
+}
+
+// fault finds in an answer to an object of the wrong shape what is wrong where, up to where the answer begins to quote:
+// ".data.password: expected string", "illegal base64 data at input byte 7".
+var fault = regexp.MustCompile(`\): (\.[^:]+: (?:expected [a-z]+|field not declared in schema))|(illegal base64 data at input byte [0-9]+)$`)
+
 // hookRefused tells that an admission webhook said no with a code of its own choice.
 func hookRefused(s metav1.Status) bool {
 	return strings.Contains(s.Message, "admission webhook") && strings.Contains(s.Message, "denied the request")
@@ -96,6 +108,9 @@ func withoutValues(s metav1.Status) string {
 				faults = append(faults, fmt.Sprintf("%s: %s", c.Field, c.Type))
 			}
 		}
+	}
+	if m := fault.FindStringSubmatch(s.Message); wrongShape(s) && m != nil {
+		faults = append(faults, m[1]+m[2])
 	}
 	if len(faults) == 0 {
 		return fmt.Sprintf("the API server answered %d %s; its words are not shown, because they may quote secret values", s.Code, s.Reason)

@@ -83,7 +83,7 @@ func (x *execution) apply(ctx context.Context, st step) (apply.Outcome, error) {
 	x.settled(st, answer)
 	x.wrote(written{c.Ref, answer.GetUID(), answer.GetResourceVersion()})
 	if c.Repair {
-		x.observer.repaired(c.Ref, now())
+		x.observer.repaired(c.Ref, time.Now())
 	}
 	if c.Action == apply.Create && !onlyOurs(answer) {
 		out.Note = "adopted: it existed already"

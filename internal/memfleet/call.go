@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/yaml"
 )
@@ -128,7 +129,7 @@ func (x *call) update(w *write) (*unstructured.Unstructured, error) {
 		return nil, err
 	}
 	if obj.GetResourceVersion() == "" && x.kind.definition != "" {
-		return nil, apierrors.NewBadRequest("metadata.resourceVersion: Invalid value: 0x0: must be specified for an update")
+		return nil, w.invalid(field.Invalid(field.NewPath("metadata", "resourceVersion"), 0, "must be specified for an update"))
 	}
 	return w.update(obj)
 }

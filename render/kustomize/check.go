@@ -55,7 +55,8 @@ func (c *checker) dir(dir string) render.ManifestErrors {
 	defer delete(c.open, dir)
 	k, errs := load(c.tree, dir)
 	if k != nil {
-		errs = append(errs, c.unsupported(k)...)
+		errs = append(errs, unsupported(k)...)
+		errs = append(errs, inline(k)...)
 		for _, r := range k.refs {
 			errs = append(errs, c.reference(k, r)...)
 		}
@@ -65,13 +66,32 @@ func (c *checker) dir(dir string) render.ManifestErrors {
 }
 
 // unsupported reports the fields that would need another program or the network.
-func (c *checker) unsupported(k *kustomization) render.ManifestErrors {
+func unsupported(k *kustomization) render.ManifestErrors {
 	at := mistakeAt{file: k.file, document: 1}
 	if len(k.HelmCharts) > 0 || len(k.HelmChartInflationGenerator) > 0 {
 		return render.ManifestErrors{at.mistake("helmCharts", "charts are not rendered, since that runs helm; commit the "+
 			"output of `helm template` instead")}
 	}
 	return nil
+}
+
+// inline checks what is written into the kustomization itself and kustomize would print in its errors.
+func inline(k *kustomization) render.ManifestErrors {
+	at := mistakeAt{file: k.file, document: 1}
+	var errs render.ManifestErrors
+	for i, p := range k.Patches {
+		if _, found := parse(k.file, []byte(p.Patch)); len(found) > 0 {
+			errs = append(errs, at.mistake(fmt.Sprintf("patches[%d].patch", i), "%s", found[0].Message))
+		}
+	}
+	for i, g := range k.SecretGenerator {
+		for j, l := range g.LiteralSources {
+			if !strings.Contains(l, "=") {
+				errs = append(errs, at.mistake(fmt.Sprintf("secretGenerator[%d].literals[%d]", i, j), "must be key=value"))
+			}
+		}
+	}
+	return errs
 }
 
 // reference checks one path that k names, and what is there.

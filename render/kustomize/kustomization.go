@@ -116,6 +116,7 @@ func references(k types.Kustomization) []reference {
 		}
 	}
 	add(resource, "resources", k.Resources...)
+	//lint:ignore SA1019 deprecated, and still written by authors
 	add(resource, "bases", k.Bases...)
 	add(component, "components", k.Components...)
 	add(data, "crds", k.Crds...)
@@ -130,15 +131,18 @@ func references(k types.Kustomization) []reference {
 			}
 		}
 	}
+	//lint:ignore SA1019 deprecated, and still written by authors
 	for i, p := range k.PatchesStrategicMerge {
 		if !strings.Contains(string(p), "\n") {
 			add(patch, fmt.Sprintf("patchesStrategicMerge[%d]", i), string(p))
 		}
 	}
+	//lint:ignore SA1019 deprecated, and still written by authors
+	json6902 := k.PatchesJson6902
 	for _, l := range []struct {
 		field   string
 		patches []types.Patch
-	}{{"patches", k.Patches}, {"patchesJson6902", k.PatchesJson6902}} {
+	}{{"patches", k.Patches}, {"patchesJson6902", json6902}} {
 		for i, p := range l.patches {
 			if p.Path != "" {
 				refs = append(refs, reference{fmt.Sprintf("%s[%d].path", l.field, i), p.Path, patch})
@@ -207,10 +211,14 @@ func reason(err error) string {
 	return err.Error()
 }
 
+// quoted is how kustomize prints the text of patches and configurations.
+var quoted = regexp.MustCompile("`[^`]*`|from \\[.*\\]")
+
 // clean shortens an error of kustomize to one line. Some of its errors print the whole object, which may be a Secret, so
 // everything from the object on is cut off.
 func clean(err error) string {
 	text := strings.Join(strings.Fields(err.Error()), " ")
+	text = quoted.ReplaceAllString(text, "…")
 	for _, mark := range []string{" in object {", " in object apiVersion", " from {", " in {", "map[", "{{", " in object "} {
 		if i := strings.Index(text, mark); i > 0 {
 			text = text[:i]

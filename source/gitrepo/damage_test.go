@@ -143,7 +143,7 @@ func TestDamagedCacheIsClonedAnew(t *testing.T) {
 			}
 		}},
 	} {
-		for _, when := range []string{"while running", "while stopped"} {
+		for _, when := range []string{"while running", "after a failed fetch", "while stopped"} {
 			t.Run(tt.name+" "+when, func(t *testing.T) {
 				o := newOrigin(t)
 				fetchable := o.publish("a.yaml", "one")
@@ -151,6 +151,9 @@ func TestDamagedCacheIsClonedAnew(t *testing.T) {
 				r := open(t, Options{URL: o.fileURL(), CacheDir: dir})
 				fetch(t, r, fetchable)
 				tt.damage(t, r.cache.repoPath(1))
+				if when == "after a failed fetch" {
+					r.objects = nil
+				}
 				if when == "while stopped" {
 					if err := r.Close(); err != nil {
 						t.Fatal(err)
@@ -260,5 +263,29 @@ func TestLeftoversAreRemoved(t *testing.T) {
 		}
 	}
 	fetch(t, r, o.publish("a.yaml", "two"))
+	wantFile(t, r, "a.yaml", "two")
+}
+
+func TestCacheThatCannotBeWritten(t *testing.T) {
+	o := newOrigin(t)
+	r := open(t, Options{URL: o.fileURL()})
+	fetch(t, r, o.publish("a.yaml", "one"))
+	next := o.publish("a.yaml", "two")
+	// A file where packs are to be built, and nothing but files where clones are to be made: as on a full disk, every
+	// write fails.
+	block := filepath.Join(r.cache.repoPath(1), incoming)
+	if err := os.RemoveAll(block); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(block, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := r.cache.path
+	r.cache.path = filepath.Join(block, "below")
+	if _, err := r.Fetch(t.Context()); err == nil {
+		t.Error("Fetch succeeds without a place to write")
+	}
+	r.cache.path = path
+	fetch(t, r, next)
 	wantFile(t, r, "a.yaml", "two")
 }

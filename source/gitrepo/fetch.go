@@ -38,35 +38,31 @@ func (r *Repository) Fetch(ctx context.Context) (source.Revision, error) {
 	if ok && last.Commit == head.String() && !r.damaged.Load() {
 		return last, nil
 	}
-	st, err := r.bring(ctx, s, head)
+	if n := r.cache.generation(); n > 0 && !r.damaged.Load() && countPacks(r.cache.repoPath(n)) < maxPacks {
+		st, err := r.update(ctx, s, head)
+		if err == nil {
+			return r.accept(st, head)
+		}
+		if _, ok := errors.AsType[*Error](err); ok {
+			return source.Revision{}, err
+		}
+		r.damaged.Store(true) // not the remote's fault, so the cache's
+		return r.cloneAgain(ctx)
+	}
+	return r.clone(ctx, s, head)
+}
+
+// cloneAgain is clone in a conversation of its own, after another one has had its pack: the process behind a file URL
+// gives only one.
+func (r *Repository) cloneAgain(ctx context.Context) (source.Revision, error) {
+	s, err := r.dial(ctx)
 	if err != nil {
 		return source.Revision{}, err
 	}
-	return r.accept(st, head)
-}
-
-// bring makes head and everything below it present, in the current generation or, where that is not possible, in a new
-// one.
-func (r *Repository) bring(ctx context.Context, s *session, head plumbing.Hash) (*filesystem.Storage, error) {
-	n := r.cache.generation()
-	if n > 0 && !r.damaged.Load() && countPacks(r.cache.repoPath(n)) < maxPacks {
-		st, err := r.update(ctx, s, head)
-		var known *Error
-		if err == nil || errors.As(err, &known) {
-			return st, err
-		}
-		r.damaged.Store(true) // not the remote's fault, so the cache's
-		// A file URL's process has served its one request.
-		s.close()
-		fresh, err := r.dial(ctx)
-		if err != nil {
-			return nil, err
-		}
-		defer fresh.close()
-		if head, err = fresh.head(ctx); err != nil {
-			return nil, err
-		}
-		return r.clone(ctx, fresh, head)
+	defer s.close()
+	head, err := s.head(ctx)
+	if err != nil {
+		return source.Revision{}, err
 	}
 	return r.clone(ctx, s, head)
 }
@@ -82,8 +78,8 @@ func (r *Repository) update(ctx context.Context, s *session, head plumbing.Hash)
 	r.objects = nil // taken back by accept
 	last, _ := r.Last()
 	known := plumbing.NewHash(last.Commit)
-	if checkComplete(st, head, known) == nil {
-		return st, nil // back to a commit that was here before
+	if err := checkComplete(st, head, known); !errors.Is(err, plumbing.ErrObjectNotFound) {
+		return st, err // back to a commit that was here before, or an index that cannot be read
 	}
 	if err := s.fetch(ctx, st, head, haves(st, known)); err != nil {
 		_ = removePartial(dir) // in no one's way; opening the cache tries again
@@ -92,8 +88,8 @@ func (r *Repository) update(ctx context.Context, s *session, head plumbing.Hash)
 	return st, checkComplete(st, head, known)
 }
 
-// clone fetches the whole history into a new generation and switches to it.
-func (r *Repository) clone(ctx context.Context, s *session, head plumbing.Hash) (*filesystem.Storage, error) {
+// clone fetches the whole history into a new generation, switches to it and accepts head.
+func (r *Repository) clone(ctx context.Context, s *session, head plumbing.Hash) (source.Revision, error) {
 	n := r.cache.free()
 	dir := r.cache.repoPath(n)
 	st, err := initBare(dir)
@@ -109,16 +105,21 @@ func (r *Repository) clone(ctx context.Context, s *session, head plumbing.Hash) 
 	if err == nil {
 		err = r.cache.use(n)
 	}
-	if err == nil {
-		r.damaged.Store(false)
-		return st, nil
+	if err != nil {
+		err = errors.Join(err, os.RemoveAll(dir))
+		if known, ok := errors.AsType[*Error](err); ok {
+			return source.Revision{}, known
+		}
+		return source.Revision{}, r.damage(err)
 	}
-	err = errors.Join(err, os.RemoveAll(dir))
-	var known *Error
-	if errors.As(err, &known) {
-		return nil, known
-	}
-	return nil, &Error{Problem: Damaged, Repo: r.remote.name, Branch: r.branch, Detail: oneLine(s.secret.scrub(err.Error()))}
+	r.damaged.Store(false)
+	return r.accept(st, head)
+}
+
+// damage returns the error for a cache that cannot be used, and has the next Fetch replace it.
+func (r *Repository) damage(err error) error {
+	r.damaged.Store(true)
+	return &Error{Problem: Damaged, Repo: r.remote.name, Branch: r.branch, Detail: oneLine(err.Error())}
 }
 
 // accept makes head the last good revision.
@@ -129,8 +130,7 @@ func (r *Repository) accept(st *filesystem.Storage, head plumbing.Hash) (source.
 		rev, err = r.revision(st, head)
 	}
 	if err != nil {
-		r.damaged.Store(true)
-		return source.Revision{}, &Error{Problem: Damaged, Repo: r.remote.name, Branch: r.branch, Detail: oneLine(err.Error())}
+		return source.Revision{}, r.damage(err)
 	}
 	r.objects = st
 	r.mu.Lock()

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log"
 	"net/http"
-	"net/http/cgi"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -111,11 +110,7 @@ type gitServer struct {
 
 func serve(t *testing.T, o *origin) *gitServer {
 	t.Helper()
-	execPath := o.git(o.work, "--exec-path")
-	backend := &cgi.Handler{
-		Path: filepath.Join(execPath, "git-http-backend"),
-		Env:  []string{"GIT_PROJECT_ROOT=" + filepath.Dir(o.bare), "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_GLOBAL=" + os.DevNull},
-	}
+	backend := uploadPack(o.bare)
 	s := &gitServer{}
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
@@ -144,6 +139,37 @@ func serve(t *testing.T, o *origin) *gitServer {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// uploadPack speaks the smart HTTP protocol for the repository dir, whatever the path before its two resources:
+// https://git-scm.com/docs/http-protocol
+func uploadPack(dir string) http.Handler {
+	run := func(w http.ResponseWriter, r *http.Request, kind string, args ...string) {
+		w.Header().Set("Content-Type", "application/x-git-upload-pack-"+kind)
+		cmd := exec.CommandContext(r.Context(), "git", append(append([]string{"upload-pack", "--stateless-rpc"}, args...), dir)...)
+		cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_CONFIG_NOSYSTEM=1")
+		cmd.Stdin = r.Body
+		// Not cmd.Stdout: a panic that hangs up must happen in the handler's goroutine.
+		out, err := cmd.Output()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		if kind == "advertisement" {
+			out = append([]byte("001e# service=git-upload-pack\n0000"), out...)
+		}
+		_, _ = w.Write(out)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/info/refs") && r.URL.Query().Get("service") == "git-upload-pack":
+			run(w, r, "advertisement", "--advertise-refs")
+		case strings.HasSuffix(r.URL.Path, "/git-upload-pack") && r.Method == http.MethodPost:
+			run(w, r, "result")
+		default:
+			http.NotFound(w, r)
+		}
+	})
 }
 
 func (s *gitServer) url() string { return s.URL + "/origin.git" }

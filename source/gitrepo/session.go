@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"slices"
@@ -104,7 +105,8 @@ func (s *session) head(ctx context.Context) (plumbing.Hash, error) {
 	return plumbing.ZeroHash, &Error{Problem: BranchMissing, Repo: s.remote.name, Branch: s.branch, Branches: branches}
 }
 
-// fetch stores the history of want in st, which already has the complete histories of haves.
+// fetch stores the history of want in st, which already has the complete histories of haves. An error that is not an
+// *Error is about the files behind st.
 func (s *session) fetch(ctx context.Context, st storer.Storer, want plumbing.Hash, haves []plumbing.Hash) (err error) {
 	req := packp.NewUploadPackRequestFromCapabilities(s.adv.Capabilities)
 	req.Wants = []plumbing.Hash{want}
@@ -130,7 +132,11 @@ func (s *session) fetch(ctx context.Context, st storer.Storer, want plumbing.Has
 	case req.Capabilities.Supports(capability.Sideband):
 		pack = sideband.NewDemuxer(sideband.Sideband, resp)
 	}
-	return s.wrap(ctx, packfile.UpdateObjectStorage(st, pack))
+	err = packfile.UpdateObjectStorage(st, pack)
+	if _, ok := errors.AsType[*fs.PathError](err); ok {
+		return err
+	}
+	return s.wrap(ctx, err)
 }
 
 // wrap turns what a transport returned into an Error without credentials, nil into nil.

@@ -79,7 +79,10 @@ func run(args []string) error {
 		runKubectl(rest, o.dir)
 	}
 	flags = newFlags(o, command)
-	if err := flags.Parse(rest); err != nil {
+	if err := flags.Parse(rest); errors.Is(err, flag.ErrHelp) {
+		fmt.Print(usage)
+		return nil
+	} else if err != nil {
 		return fmt.Errorf("%s: %w\n%s", command, err, usage)
 	}
 	var err error
@@ -153,8 +156,12 @@ func status(ctx context.Context, layout supervisor.Layout, w io.Writer) error {
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", c.Name, c.Phase, where, c.Server, pods, strings.Join(parts, " "))
 	}
-	fmt.Fprintf(table, "\nsupervisor %d, simulated pods 10.M.x.y answer on 127.M.x.y in %s, kubeconfig %s\n", s.PID, s.Range, layout.Kubeconfig())
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("print the status: %w", err)
+	}
+	_, err = fmt.Fprintf(w, "\nsupervisor %d; simulated pods answer in %s, 127 for the 10 of their address; kubeconfig %s\n",
+		s.PID, s.Range, layout.Kubeconfig())
+	return err
 }
 
 func stop(ctx context.Context, layout supervisor.Layout, cluster string) error {

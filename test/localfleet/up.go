@@ -12,8 +12,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
-	"time"
 
 	"k8s.io/component-base/version"
 
@@ -21,9 +21,8 @@ import (
 )
 
 const (
-	supervise   = "supervise" // the hidden command that `up` leaves running
-	progressFD  = 3           // where the supervisor writes its events, a JSON object a line
-	downTimeout = 30 * time.Second
+	supervise  = "supervise" // the hidden command that `up` leaves running
+	progressFD = 3           // where the supervisor writes its events, a JSON object a line
 )
 
 // up starts the supervisor, shows its progress and returns when the fleet is ready.
@@ -143,31 +142,12 @@ func runSupervisor(ctx context.Context, o *options) error {
 	return err
 }
 
-// down ends the fleet and returns when nothing of it is left.
-func down(ctx context.Context, layout supervisor.Layout) error {
-	if err := running(layout); err == nil {
-		ctx, cancel := context.WithTimeout(ctx, downTimeout)
-		defer cancel()
-		if err := (supervisor.Client{Layout: layout}).Down(ctx); err != nil {
-			fmt.Fprintf(os.Stderr, "localfleet: the supervisor does not answer and will be killed: %v\n", err)
-			if err := kill(layout); err != nil {
-				return err
-			}
-		}
+// eventSink returns a function that writes events one by one, from any goroutine.
+func eventSink(to *json.Encoder) func(supervisor.Event) {
+	var mu sync.Mutex
+	return func(e supervisor.Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		_ = to.Encode(e) // the reader has gone: it was only interested in the start
 	}
-	lock, err := await(ctx, layout)
-	if errors.Is(err, supervisor.ErrAbsent) {
-		return err
-	}
-	if err != nil {
-		if err := kill(layout); err != nil {
-			return err
-		}
-		if lock, err = await(ctx, layout); err != nil {
-			return err
-		}
-	}
-	err = layout.Clean()
-	fmt.Printf("nothing of the fleet is left in %s but its logs\n", layout.Dir)
-	return errors.Join(err, lock.Close())
 }

@@ -115,25 +115,38 @@ func (k *Kubelet) ensure(pod *corev1.Pod, ports []int32) (*answerer, error) {
 		}
 		k.drop(key)
 	}
-	var last error
-	for range maxAddressTries {
+	return k.place(pod, ports)
+}
+
+// place finds an address on which nobody else of this machine listens. Those that failed stay marked as used, so that
+// the next pod does not try them again; unless all did: then a stranger has the port on every address, and the pod keeps
+// the last one, with the error that says so.
+func (k *Kubelet) place(pod *corev1.Pod, ports []int32) (*answerer, error) {
+	var taken []*answerer
+	for {
 		a, err := k.assign(pod)
 		if err != nil {
 			return nil, err
 		}
-		if last = a.listen(ports); last == nil {
-			return a, nil
+		err = a.listen(ports)
+		if err == nil || !errors.Is(err, syscall.EADDRINUSE) {
+			return a, err
 		}
-		if !errors.Is(last, syscall.EADDRINUSE) {
-			return a, last
+		if len(taken) == maxAddressTries {
+			k.release(taken)
+			return a, fmt.Errorf("no free address after %d tries: %w", maxAddressTries, err)
 		}
-		// A stranger listens there. The address stays marked as used: the next pod must not try it again.
 		a.close()
-		k.mu.Lock()
-		delete(k.pods, key)
-		k.mu.Unlock()
+		taken = append(taken, a)
 	}
-	return nil, fmt.Errorf("no free address after %d tries: %w", maxAddressTries, last)
+}
+
+func (k *Kubelet) release(answerers []*answerer) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, a := range answerers {
+		k.pool.release(a.addr)
+	}
 }
 
 func (k *Kubelet) assign(pod *corev1.Pod) (*answerer, error) {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -95,8 +96,10 @@ func TestReadyMeansAnswering(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Hostname != "p1" || got.Addrs[0] != pod.Status.PodIP || got.Cluster != "c1" || got.Namespace != "shop" || got.Labels["app"] != "shop" {
-		t.Errorf("the page of %s says %+v", pod.Status.PodIP, got)
+	want := page{Hostname: "p1", Addrs: []string{pod.Status.PodIP}, Cluster: "c1", Namespace: "shop", Node: nodeName,
+		Images: []string{"shop:1"}, Labels: map[string]string{"app": "shop"}, Port: podPort}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("the page of %s says %+v, want %+v", pod.Status.PodIP, got, want)
 	}
 	// A Service that comes later opens its port on the running pod.
 	if _, err := client.CoreV1().Services("shop").Create(t.Context(), shopService(podPort+1), metav1.CreateOptions{}); err != nil {
@@ -212,7 +215,6 @@ func TestAddressInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = stranger.Close() }()
-	defer runSession(k, fake.NewClientset())()
 	a, err := k.ensure(boundPod("p1"), []int32{podPort})
 	if err != nil {
 		t.Fatalf("a pod whose first address is taken: %v", err)
@@ -223,6 +225,30 @@ func TestAddressInUse(t *testing.T) {
 	if _, err := fetch(a.addr.String(), podPort); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestPortInUseEverywhere has a server of this machine listen on all addresses, as an unrelated program may.
+func TestPortInUseEverywhere(t *testing.T) {
+	everywhere, err := net.Listen("tcp4", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = everywhere.Close() }()
+	port := int32(everywhere.Addr().(*net.TCPAddr).Port)
+	client := fake.NewClientset(boundPod("p1"), shopService(port))
+	k := newKubelet(t)
+	defer runSession(k, client)()
+	eventually(t, client, "p1", func(pod *corev1.Pod) error {
+		ready := condition(pod.Status, corev1.PodReady)
+		if ready.Status != corev1.ConditionFalse || !strings.Contains(ready.Message, "address already in use") {
+			return fmt.Errorf("the condition of a pod that can not be answered is %+v; want it to say why", ready)
+		}
+		return nil
+	})
+	if err := everywhere.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, client, "p1", wantReady)
 }
 
 func TestNodeIsKept(t *testing.T) {

@@ -14,8 +14,10 @@ import (
 const (
 	// MaxClusters is how many clusters (the hub included) one fleet can have: each takes 16 of the 256 values of x.
 	MaxClusters = 16
-	// APIPort is where every API server listens, on an address of its own.
-	APIPort = 6443
+
+	// API servers listen on the first of these ports that is free: firstAPIPort, and steps beyond it. Each has an address
+	// of its own, but a server of this machine that listens on all addresses is in their way.
+	firstAPIPort, apiPortStep, apiPorts = 6443, 1000, 20
 
 	firstM, lastM  = 2, 254 // 127.0 and 127.1 stay free for everything else on the machine
 	clusterStride  = 16
@@ -24,7 +26,10 @@ const (
 )
 
 // Plan is the share of one fleet instance.
-type Plan struct{ M byte }
+type Plan struct {
+	M       byte
+	APIPort uint16 // of every API server of the fleet
+}
 
 // Claim finds an M that no other fleet on this machine uses and keeps it until the returned release is called or the
 // process ends. The claim is an abstract unix socket: its names are unique in exactly the scope in which 127.M is
@@ -32,15 +37,33 @@ type Plan struct{ M byte }
 func Claim() (plan Plan, release func() error, err error) {
 	for m := firstM; m <= lastM; m++ {
 		l, err := net.Listen("unix", fmt.Sprintf("@gitfleet-localfleet/127.%d", m))
-		if err == nil {
-			return Plan{M: byte(m)}, l.Close, nil
+		if err != nil {
+			continue
 		}
+		plan := Plan{M: byte(m)}
+		if plan.APIPort, err = freePort(plan.addr(127, 0, 1)); err != nil {
+			return Plan{}, nil, errors.Join(err, l.Close())
+		}
+		return plan, l.Close, nil
 	}
 	return Plan{}, nil, errors.New("every range 127.2 to 127.254 is claimed by a local fleet: stop one with `localfleet down`")
 }
 
-// API returns the loopback address of cluster i's API server.
-func (p Plan) API(i int) netip.Addr { return p.addr(127, i, 1) }
+func freePort(a netip.Addr) (uint16, error) {
+	var last error
+	for i := range uint16(apiPorts) {
+		port := firstAPIPort + i*apiPortStep
+		l, err := net.Listen("tcp", netip.AddrPortFrom(a, port).String())
+		if err == nil {
+			return port, l.Close()
+		}
+		last = err
+	}
+	return 0, fmt.Errorf("no free port for API servers among %d from %d: %w", apiPorts, firstAPIPort, last)
+}
+
+// API returns where cluster i's API server listens, on a loopback address.
+func (p Plan) API(i int) netip.AddrPort { return netip.AddrPortFrom(p.addr(127, i, 1), p.APIPort) }
 
 // Advertised returns the address of cluster i's API server as its own objects show it (10.M.x.1).
 func (p Plan) Advertised(i int) netip.Addr { return p.addr(10, i, 1) }

@@ -1,6 +1,7 @@
 package netplan
 
 import (
+	"net"
 	"net/netip"
 	"testing"
 )
@@ -32,10 +33,10 @@ func TestClaimsAreDisjoint(t *testing.T) {
 }
 
 func TestClustersShareNoAddress(t *testing.T) {
-	p := Plan{M: 7}
+	p := Plan{M: 7, APIPort: 6443}
 	seen := map[netip.Addr]int{}
 	for i := range MaxClusters {
-		for _, a := range []netip.Addr{p.API(i), p.Node(i, 0), p.Node(i, 1)} {
+		for _, a := range []netip.Addr{p.API(i).Addr(), p.Node(i, 0), p.Node(i, 1)} {
 			if other, taken := seen[a]; taken {
 				t.Errorf("clusters %d and %d both use %s", other, i, a)
 			}
@@ -47,7 +48,7 @@ func TestClustersShareNoAddress(t *testing.T) {
 				t.Errorf("%s of cluster %d may also be a pod's", a, i)
 			}
 		}
-		if Loopback(p.Advertised(i)) != p.API(i) {
+		if Loopback(p.Advertised(i)) != p.API(i).Addr() {
 			t.Errorf("the API server of cluster %d advertises %s but listens on %s", i, p.Advertised(i), p.API(i))
 		}
 		if !p.Pods(i).Contains(p.FirstPod(i)) || !p.Fleet().Contains(p.FirstPod(i)) {
@@ -58,5 +59,21 @@ func TestClustersShareNoAddress(t *testing.T) {
 				t.Errorf("pods of clusters %d and %d share %s and %s", j, i, p.Pods(j), p.Pods(i))
 			}
 		}
+	}
+}
+
+func TestPortInUse(t *testing.T) {
+	addr := netip.MustParseAddr("127.1.2.3")
+	free, err := freePort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", netip.AddrPortFrom(addr, free).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	if next, err := freePort(addr); err != nil || next == free {
+		t.Errorf("port %d is in use, got %d, %v; want another one", free, next, err)
 	}
 }

@@ -4,22 +4,17 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/gitfleet/gitfleet/test/localfleet/kubelet"
 	"github.com/gitfleet/gitfleet/test/localfleet/netplan"
-	"github.com/gitfleet/gitfleet/test/localfleet/pki"
 )
 
 const readyPoll = 50 * time.Millisecond
@@ -30,7 +25,7 @@ type cluster struct {
 	hub      bool
 	location string
 	layout   Layout
-	listen   netip.Addr
+	listen   netip.AddrPort
 	adverts  netip.Addr
 	access   access
 	client   kubernetes.Interface
@@ -88,9 +83,12 @@ func kubeletConfig(s spec, plan netplan.Plan, log *slog.Logger) kubelet.Config {
 	config := kubelet.Config{Cluster: s.name, FirstPod: plan.FirstPod(s.index), Pods: plan.Pods(s.index), Log: log}
 	for n := range s.nodes {
 		config.Nodes = append(config.Nodes, kubelet.Node{
-			Name:    fmt.Sprintf("%s-node-%d", s.name, n+1),
-			Addr:    plan.Node(s.index, n),
-			Labels:  map[string]string{corev1.LabelTopologyRegion: s.location, corev1.LabelTopologyZone: fmt.Sprintf("%s-%d", s.location, n+1)},
+			Name: fmt.Sprintf("%s-node-%d", s.name, n+1),
+			Addr: plan.Node(s.index, n),
+			Labels: map[string]string{
+				corev1.LabelTopologyRegion: s.location,
+				corev1.LabelTopologyZone:   fmt.Sprintf("%s-%d", s.location, n+1),
+			},
 			Version: s.version,
 		})
 	}
@@ -100,70 +98,6 @@ func kubeletConfig(s spec, plan netplan.Plan, log *slog.Logger) kubelet.Config {
 func (c *cluster) component(name string, args []string) *component {
 	return &component{name: name, args: args, dir: c.layout.cluster(c.name), log: c.layout.Log(c.name, name),
 		changed: func() { c.changed() }, logger: c.log}
-}
-
-// writeFiles makes the cluster's certificates and kubeconfigs and returns how its own supervisor talks to it.
-func (c *cluster) writeFiles(now time.Time) (*rest.Config, error) {
-	ca, err := pki.NewAuthority("localfleet "+c.name, now)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.writeServerFiles(ca, now); err != nil {
-		return nil, err
-	}
-	// One identity for all controllers, instead of an account for each, saves forty objects at every start.
-	manager, err := c.credential(ca, "system:kube-controller-manager", now, "system:masters")
-	if err != nil {
-		return nil, err
-	}
-	scheduler, err := c.credential(ca, "system:kube-scheduler", now)
-	if err != nil {
-		return nil, err
-	}
-	if err := writeKubeconfig(filepath.Join(c.layout.cluster(c.name), managerConfig), manager); err != nil {
-		return nil, err
-	}
-	if err := writeKubeconfig(filepath.Join(c.layout.cluster(c.name), schedConfig), scheduler); err != nil {
-		return nil, err
-	}
-	if c.access, err = c.credential(ca, "localfleet-admin", now, "system:masters"); err != nil {
-		return nil, err
-	}
-	nodes, err := c.credential(ca, "localfleet-nodes", now, "system:masters")
-	if err != nil {
-		return nil, err
-	}
-	config, err := clientcmd.NewDefaultClientConfig(*kubeconfig(nodes), nil).ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("client configuration: %w", err)
-	}
-	config.QPS = -1 // nobody else needs to be protected from the simulated nodes
-	return config, nil
-}
-
-func (c *cluster) writeServerFiles(ca *pki.Authority, now time.Time) error {
-	server, err := ca.Server([]string{"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost"},
-		[]net.IP{c.listen.AsSlice(), c.adverts.AsSlice(), net.IPv4(10, 0, 0, 1)}, now)
-	if err != nil {
-		return err
-	}
-	key, err := pki.NewKey()
-	if err != nil {
-		return err
-	}
-	files := map[string][]byte{caCert: ca.CertPEM, apiCert: server.CertPEM, apiKey: server.KeyPEM,
-		accountKey: key, egressConfig: []byte(egressManifest)}
-	for name, data := range files {
-		if err := writeFile(filepath.Join(c.layout.cluster(c.name), name), data); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *cluster) credential(ca *pki.Authority, user string, now time.Time, groups ...string) (access, error) {
-	pair, err := ca.Client(user, groups, now)
-	return access{cluster: c.name, addr: c.listen, ca: ca.CertPEM, client: pair}, err
 }
 
 // start begins to run the control plane; it is no error when it runs already.
@@ -319,7 +253,7 @@ func (c *cluster) state() ClusterState {
 	phase := c.phase
 	c.mu.Unlock()
 	s := ClusterState{Name: c.name, Phase: phase, Location: c.location,
-		Server: "https://" + netip.AddrPortFrom(c.listen, netplan.APIPort).String()}
+		Server: "https://" + c.listen.String()}
 	if c.kubelet != nil {
 		s.Pods = c.kubelet.Answering()
 	}

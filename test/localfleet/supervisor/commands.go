@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-
-	"github.com/gitfleet/gitfleet/test/localfleet/netplan"
 )
 
 // Names of the components, which are also the first argument that makes this binary become one of them.
@@ -38,10 +36,10 @@ func etcdArgs() []string {
 		"--initial-cluster=localfleet=" + peer}
 }
 
-func apiServerArgs(listen, advertised netip.Addr) []string {
+func apiServerArgs(listen netip.AddrPort, advertised netip.Addr) []string {
 	return []string{APIServer,
 		"--etcd-servers=unix://etcd.sock:0",
-		"--bind-address=" + listen.String(), "--secure-port=" + fmt.Sprint(netplan.APIPort),
+		"--bind-address=" + listen.Addr().String(), "--secure-port=" + fmt.Sprint(listen.Port()),
 		"--advertise-address=" + advertised.String(),
 		"--tls-cert-file=" + apiCert, "--tls-private-key-file=" + apiKey, "--client-ca-file=" + caCert,
 		"--authorization-mode=Node,RBAC", "--allow-privileged", "--kubelet-preferred-address-types=InternalIP",

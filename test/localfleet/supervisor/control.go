@@ -20,7 +20,6 @@ type control struct {
 	fleet    *fleet
 	dir      *os.File
 	listener net.Listener
-	server   *http.Server
 }
 
 // descriptor returns a name for an open directory that is short, however long its own path is: the address of a unix

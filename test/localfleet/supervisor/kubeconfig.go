@@ -7,14 +7,13 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
-	"github.com/gitfleet/gitfleet/test/localfleet/netplan"
 	"github.com/gitfleet/gitfleet/test/localfleet/pki"
 )
 
 // access is what a client needs to reach one API server.
 type access struct {
 	cluster string
-	addr    netip.Addr
+	addr    netip.AddrPort
 	ca      []byte
 	client  pki.Pair
 }
@@ -25,7 +24,7 @@ func kubeconfig(all ...access) *clientcmdapi.Config {
 	config := clientcmdapi.NewConfig()
 	for _, a := range all {
 		config.Clusters[a.cluster] = &clientcmdapi.Cluster{
-			Server:                   fmt.Sprintf("https://%s", netip.AddrPortFrom(a.addr, netplan.APIPort)),
+			Server:                   fmt.Sprintf("https://%s", a.addr),
 			CertificateAuthorityData: a.ca,
 		}
 		config.AuthInfos[a.cluster] = &clientcmdapi.AuthInfo{

@@ -5,23 +5,41 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"syscall"
 	"time"
-
-	"encoding/json"
 
 	"github.com/gitfleet/gitfleet/test/localfleet/supervisor"
 )
 
-// eventSink returns a function that writes events one by one, from any goroutine.
-func eventSink(to *json.Encoder) func(supervisor.Event) {
-	var mu sync.Mutex
-	return func(e supervisor.Event) {
-		mu.Lock()
-		defer mu.Unlock()
-		_ = to.Encode(e) // the reader has gone: it was only interested in the start
+const downTimeout = 30 * time.Second
+
+// down ends the fleet and returns when nothing of it is left.
+func down(ctx context.Context, layout supervisor.Layout) error {
+	if err := running(layout); err == nil {
+		ctx, cancel := context.WithTimeout(ctx, downTimeout)
+		defer cancel()
+		if err := (supervisor.Client{Layout: layout}).Down(ctx); err != nil {
+			fmt.Fprintf(os.Stderr, "localfleet: the supervisor does not answer and will be killed: %v\n", err)
+			if err := kill(layout); err != nil {
+				return err
+			}
+		}
 	}
+	lock, err := await(ctx, layout)
+	if errors.Is(err, supervisor.ErrAbsent) {
+		return err
+	}
+	if err != nil {
+		if err := kill(layout); err != nil {
+			return err
+		}
+		if lock, err = await(ctx, layout); err != nil {
+			return err
+		}
+	}
+	err = layout.Clean()
+	fmt.Printf("nothing of the fleet is left in %s but its logs\n", layout.Dir)
+	return errors.Join(err, lock.Close())
 }
 
 // await returns the directory's lock as soon as no supervisor holds it.
