@@ -33,6 +33,13 @@ type repository struct {
 	commits map[string][]string
 	head    string
 	err     error
+	broken  error // what Build answers
+}
+
+func (r *repository) breakRendering(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.broken = err
 }
 
 func (r *repository) push(commit string, documents ...string) {
@@ -66,6 +73,9 @@ func (r *repository) Snapshot(rev source.Revision) (source.Snapshot, error) {
 func (r *repository) Build(_ context.Context, snap source.Snapshot, _ []string) ([]render.Object, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.broken != nil {
+		return nil, r.broken
+	}
 	var objects []render.Object
 	for i, document := range r.commits[snap.Commit] {
 		u := &unstructured.Unstructured{}

@@ -69,8 +69,17 @@ func TestLoopKeepsTheLastGoodRevision(t *testing.T) {
 		repo.push("good", good...)
 		await(t, l, "the good commit again", convergedOn("good"))
 	}
+	repo.breakRendering(errors.New("the child was killed"))
+	repo.push("later", good[0], good[1])
+	r := await(t, l, "the failure of rendering", func(r report.Report) bool { return strings.Contains(r.SourceErr, "killed") })
+	if r.Applied.Commit != "good" {
+		t.Errorf("while rendering fails %q is in force, want good", r.Applied.Commit)
+	}
+	repo.breakRendering(nil)
+	repo.push("good", good...)
+	await(t, l, "the good commit once more", convergedOn("good"))
 	repo.fail(errors.New("server gone"))
-	r := await(t, l, "the source error", func(r report.Report) bool { return r.SourceErr != "" })
+	r = await(t, l, "the source error", func(r report.Report) bool { return r.SourceErr != "" })
 	if r.Applied.Commit != "good" {
 		t.Errorf("without a repository %q is in force, want good", r.Applied.Commit)
 	}

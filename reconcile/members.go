@@ -49,13 +49,6 @@ func (m *member) close() {
 	}
 }
 
-// stop cancels the piece of work that runs, if any.
-func (w *worker) stop() {
-	if w.cancel != nil {
-		w.cancel()
-	}
-}
-
 // sortedMembers returns the members by name, so that every step does the same things in the same order.
 func (l *Loop) sortedMembers() []*member {
 	return slices.SortedFunc(maps.Values(l.members), func(a, b *member) int { return cmp.Compare(a.name, b.name) })

@@ -2,10 +2,6 @@ package reconcile
 
 import (
 	"cmp"
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -200,135 +196,9 @@ func messageUnless(fine bool, message string) string {
 	return message
 }
 
-// converged tells whether the newest revision is in force everywhere, healthy, and nothing is left to do.
-func (l *Loop) converged(r report.Report) bool {
-	if r.SourceErr != "" || len(r.Errors) > 0 || r.Head.Commit != r.Applied.Commit {
-		return false
-	}
-	for _, p := range r.Placements {
-		if p.Decision.Scheduled.Status != yes {
-			return false
-		}
-		for _, c := range p.Clusters {
-			if c.Applied != yes || c.Healthy != yes {
-				return false
-			}
-		}
-	}
-	for _, m := range l.members {
-		if m.state.Phase != fleet.Ready || !m.live.Complete || m.busy() || m.lacks != nil || len(m.statuses) > 0 {
-			return false
-		}
-	}
-	return !l.services.provide.running && l.services.err == nil
-}
-
-// busy tells whether something is being done on m or left to do without anybody's help.
-func (m *member) busy() bool {
-	return m.apply.running || m.prepare.running || m.status.running || !m.plan.Empty()
-}
-
-// attempts is how often work is tried before `run --once` takes a failure for a fact.
-const attempts = 3
-
-// stuck tells whether nothing more will happen until a person does something: the source is refused or out of reach, or
-// every member has converged, is out of reach, keeps failing, or holds what will not become healthy.
-func (l *Loop) stuck() bool {
-	if l.source.fetchErr != nil || len(l.source.refused) > 0 || len(l.schedule.errs) > 0 {
-		return true
-	}
-	if l.desired == nil || l.desired.Revision.Commit != l.source.head.Commit {
-		return l.source.render.failures >= attempts
-	}
-	for _, m := range l.members {
-		if m.pending() {
-			return false
-		}
-	}
-	return !l.services.provide.running
-}
-
-// pending tells whether m may still make progress by itself.
-func (m *member) pending() bool {
-	switch {
-	case m.conn == nil || m.state.Phase == fleet.Unreachable:
-		return false
-	case m.state.Phase != fleet.Ready || m.prepare.running || m.apply.running || m.status.running:
-		return true
-	case max(m.apply.failures, m.prepare.failures, m.status.failures) >= attempts:
-		return false
-	case !m.live.Complete || !m.plan.Empty() || len(m.statuses) > 0:
-		return true
-	}
-	for _, o := range m.live.Objects {
-		if o.Health.Status == apply.InProgress || o.Health.Status == apply.Terminating {
-			return true
-		}
-	}
-	return false
-}
-
 func errorText(err error) string {
 	if err == nil {
 		return ""
 	}
 	return err.Error()
-}
-
-// acquaintance is how long the hub's status of before is left alone after a start, while members are being reached. A
-// restart is no news for those who read it.
-const acquaintance = 30 * time.Second
-
-// acquainted tells whether every member has shown what it holds, or that it cannot.
-func (l *Loop) acquainted() bool {
-	for _, m := range l.members {
-		reached := m.state.Phase == fleet.Ready && m.live.Complete && m.observed.Synced && !m.prepare.running
-		if m.conn != nil && m.state.Phase != fleet.Unreachable && !reached {
-			return false
-		}
-	}
-	return true
-}
-
-// publishReport hands the report to the hub when something in it changed.
-func (l *Loop) publishReport(ctx context.Context, r report.Report) {
-	if l.opt.Hub == nil || l.desired == nil || !l.publish.ready(r.Time) {
-		return
-	}
-	if l.published == "" && r.Time.Before(l.started.Add(acquaintance)) && !l.acquainted() {
-		return
-	}
-	digest := reportDigest(r)
-	if digest == l.published {
-		return
-	}
-	desired := l.desired
-	start(ctx, l, &l.publish, func(ctx context.Context) error { return l.opt.Hub.Publish(ctx, desired, r) }, func(err error) {
-		if err != nil {
-			if ctx.Err() == nil {
-				l.opt.Log.Warn("status not published on the hub, will be tried again", "error", err)
-			}
-			l.publish.failed(time.Now())
-			return
-		}
-		l.published = digest
-		l.publish.succeeded()
-	})
-}
-
-// reportDigest identifies what a report says, whenever it is said and however lately a reachable member was heard.
-func reportDigest(r report.Report) string {
-	r.Time = time.Time{}
-	r.Members = slices.Clone(r.Members)
-	for i := range r.Members {
-		if r.Members[i].Joined == yes {
-			r.Members[i].LastSeen = time.Time{}
-		}
-	}
-	data, err := json.Marshal(r)
-	if err != nil { // a report always encodes
-		panic(err)
-	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
 }

@@ -58,6 +58,9 @@ func (l *Loop) fetched(rev source.Revision, err error) {
 	}
 	if rev.Commit != l.source.head.Commit {
 		l.opt.Log.Info("new revision", "commit", rev.Commit, "subject", rev.Subject)
+		l.source.render.stop()
+		l.source.render.succeeded()
+		l.source.renderErr = nil // it was about another revision
 	}
 	l.source.fetchErr, l.source.head = nil, rev
 }
@@ -68,7 +71,7 @@ type rendered struct {
 	err     error
 }
 
-// startRender renders the head unless that was done. A newer head replaces one that is being rendered.
+// startRender renders the head unless that was done.
 func (l *Loop) startRender(ctx context.Context) {
 	s, now := &l.source, time.Now()
 	if s.head.Commit == "" || s.tried == s.head.Commit || !s.render.ready(now) {
@@ -95,6 +98,9 @@ func (l *Loop) renderRevision(ctx context.Context, rev source.Revision) rendered
 // adopt makes a rendered revision the wish in force, or keeps the one before and the reason.
 func (l *Loop) adopt(ctx context.Context, rev source.Revision, out rendered) {
 	s := &l.source
+	if rev.Commit != s.head.Commit {
+		return // the branch has moved on meanwhile, perhaps away from this revision
+	}
 	if out.err == nil {
 		// Double ownership shows only once the clusters are known; it refuses the revision like any author error.
 		if next := l.decideOn(out.desired, time.Now()); len(next.errs) > 0 {

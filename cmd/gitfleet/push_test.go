@@ -92,14 +92,12 @@ func testPushes(t *testing.T, w *world) {
 			t.Errorf("settings on %s: %t, but only the two eastus members are chosen", member, got)
 		}
 	}
-	// Somebody else's object in the same namespace, and what the endpoints controller makes of our Service.
+	// Somebody else's object in the same namespace.
 	w.fleet.Kubectl(t, east, "create", "configmap", "theirs", "-n", ns)
 	theirs := w.get(east, configMaps, ns, "theirs").GetResourceVersion()
-	slices := w.sliceVersions(east, ns)
 
 	commit = w.push("scale, add and rename", map[string]string{
 		"web.yaml": deployment(ns, "web", 3), "settings.yaml": configMap(ns, "preferences", "1"), "more.yaml": configMap(ns, "more", "1"),
-		"slice.yaml": ownSlice(ns),
 	})
 	p.awaitConverged(commit)
 	if got, _, _ := unstructured.NestedInt64(w.get(east, deployments, ns, "web").Object, "spec", "replicas"); got != 3 {
@@ -107,19 +105,26 @@ func testPushes(t *testing.T, w *world) {
 	}
 	w.expect(east, ns, map[string]bool{"settings": false, "preferences": true, "more": true, "theirs": true})
 
-	slicesGrown := w.sliceVersions(east, ns) // scaling changed them once; from here on they must not
-	commit = w.push("remove", map[string]string{"more.yaml": "", "slice.yaml": ""})
+	commit = w.push("remove", map[string]string{"more.yaml": ""})
 	p.awaitConverged(commit)
 	w.expect(east, ns, map[string]bool{"preferences": true, "more": false, "theirs": true})
 	if got := w.get(east, configMaps, ns, "theirs").GetResourceVersion(); got != theirs {
 		t.Errorf("an object that is not ours was written: resourceVersion %s became %s", theirs, got)
 	}
-	if len(slices) == 0 {
-		t.Fatal("the Service has no EndpointSlice: nothing was tested")
-	}
-	for name, version := range slicesGrown {
-		if got := w.sliceVersions(east, ns)[name]; strings.HasPrefix(name, "web-") && got != version {
-			t.Errorf("EndpointSlice %s was touched when the placement stopped shipping that kind: resourceVersion %s became %q", name, version, got)
+
+	// What the endpoints controller makes of our Service carries our labels and is not ours.
+	made := w.awaitSlices(east, ns, 3)
+	for _, step := range []struct{ what, content string }{{"starts", ownSlice(ns)}, {"stops", ""}} {
+		p.awaitConverged(w.push(step.what+" shipping that kind", map[string]string{"slice.yaml": step.content}))
+		now := w.sliceVersions(east, ns)
+		for name, version := range made {
+			if now[name] != version {
+				t.Errorf("EndpointSlice %s was touched when the placement %s shipping that kind: resourceVersion %s became %q",
+					name, step.what, version, now[name])
+			}
+		}
+		if got := now["by-hand"] != ""; got != (step.content != "") {
+			t.Errorf("the author's own EndpointSlice is there: %t, when the placement %s shipping it", got, step.what)
 		}
 	}
 	p.stop()
@@ -147,6 +152,31 @@ func (w *world) sliceVersions(member, ns string) map[string]string {
 		versions[s.GetName()] = s.GetResourceVersion()
 	}
 	return versions
+}
+
+// awaitSlices waits until the Service's slices list as many ready endpoints, which is the last change they see.
+func (w *world) awaitSlices(member, ns string, endpoints int) map[string]string {
+	w.t.Helper()
+	realfleet.Eventually(w.t, patience, func() error {
+		list, err := w.client(member).Resource(endpointSlices).Namespace(ns).List(context.Background(), metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		ready := 0
+		for _, s := range list.Items {
+			eps, _, _ := unstructured.NestedSlice(s.Object, "endpoints")
+			for _, ep := range eps {
+				if ok, _, _ := unstructured.NestedBool(ep.(map[string]any), "conditions", "ready"); ok {
+					ready++
+				}
+			}
+		}
+		if ready != endpoints {
+			return fmt.Errorf("%d ready endpoints, want %d", ready, endpoints)
+		}
+		return nil
+	})
+	return w.sliceVersions(member, ns)
 }
 
 // expect checks which ConfigMaps are on a member.

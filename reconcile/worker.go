@@ -1,0 +1,53 @@
+package reconcile
+
+import (
+	"context"
+	"time"
+)
+
+// worker is one kind of background work: at most one piece runs, and one that failed waits before the next try.
+type worker struct {
+	running  bool
+	cancel   context.CancelFunc
+	failures int
+	retryAt  time.Time
+}
+
+// start runs do in the background unless the worker is busy or waiting, and folds its result in the loop.
+func start[T any](ctx context.Context, l *Loop, w *worker, do func(context.Context) T, fold func(T)) {
+	workCtx, cancel := context.WithCancel(ctx)
+	w.running, w.cancel = true, cancel
+	l.work.Go(func() {
+		defer cancel()
+		result := do(workCtx)
+		l.post(ctx, func() {
+			w.running, w.cancel = false, nil
+			fold(result)
+		})
+	})
+}
+
+// Retry delays of failed work double from the first to the last.
+const (
+	firstRetry = time.Second
+	lastRetry  = time.Minute
+)
+
+// failed puts the next try off.
+func (w *worker) failed(now time.Time) {
+	w.retryAt = now.Add(min(firstRetry<<min(w.failures, 10), lastRetry))
+	w.failures++
+}
+
+// succeeded clears the record of failures.
+func (w *worker) succeeded() { w.failures, w.retryAt = 0, time.Time{} }
+
+// ready tells whether work may start now.
+func (w *worker) ready(now time.Time) bool { return !w.running && !now.Before(w.retryAt) }
+
+// stop cancels the piece of work that runs, if any.
+func (w *worker) stop() {
+	if w.cancel != nil {
+		w.cancel()
+	}
+}
