@@ -122,6 +122,18 @@ func TestBrokenContextNamesItsFile(t *testing.T) {
 	}
 }
 
+func TestLoadContext(t *testing.T) {
+	dir := writeFiles(t, map[string]string{"a": "@east", "pki/ca.crt": string(otherAuthority(t))})
+	file := filepath.Join(dir, "a")
+	cfg, err := LoadContext(file, "east")
+	if err != nil || cfg.Host != "https://east.test:6443" {
+		t.Errorf("got %+v, %v", cfg, err)
+	}
+	if _, err := LoadContext(file, "west"); err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "west") {
+		t.Errorf("a context that is not there: %v", err)
+	}
+}
+
 // otherAuthority returns a certificate that signed nothing here.
 func otherAuthority(t *testing.T) []byte {
 	t.Helper()

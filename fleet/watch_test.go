@@ -118,6 +118,30 @@ func (m *member) relist(rule memfleet.Rule) {
 	m.await("the member is back", func() bool { now, err := m.link.current(); return err == nil && now > epoch })
 }
 
+// TestRelistMendsALie: a list that was wrongly empty looks like an answer, and no change will ever correct it.
+func TestRelistMendsALie(t *testing.T) {
+	m := startMember(t)
+	m.configMap("a")
+	m.proxy.SetRule(memfleet.When(configMapsOf(memfleet.List), memfleet.EmptyList()))
+	m.open(m.proxy.Config())
+	w := m.watchNames()
+	m.awaitSynced(w)
+	if names(w) != "" {
+		t.Fatalf("content %q", names(w))
+	}
+	m.awaitRequest("watch", configMapsOf(memfleet.Watch))
+	m.proxy.SetRule(nil)
+	since := m.State().Since
+	m.Relist()
+	if w.Synced() {
+		t.Error("still synced, although a list is due")
+	}
+	m.await("the truth arrives", func() bool { return names(w) == "a" && w.Synced() })
+	if s := m.State(); s.Phase != Ready || s.Since != since {
+		t.Errorf("the member was given up: %+v", s)
+	}
+}
+
 // TestFirstListFails: nothing is known, and that is what is said.
 func TestFirstListFails(t *testing.T) {
 	m := startMember(t)

@@ -225,15 +225,19 @@ func (l *Loop) startApply(ctx context.Context, m *member, now time.Time) {
 // applied folds the result of a plan. Whatever it left undone shows in the next plan.
 func (l *Loop) applied(ctx context.Context, m *member, result apply.Result) {
 	m.dirty, m.result = true, result
-	if err := result.Err(); err != nil {
+	err := result.Err()
+	switch {
+	case err == nil:
+		m.apply.succeeded()
+	case m.apply.stopped:
+		m.tried, m.result = "", apply.Result{} // the rest of it may be tried at once
+	default:
 		if ctx.Err() == nil {
 			l.opt.Log.Warn("not everything was applied, will be tried again", "member", m.name, "error", err)
 		}
 		m.apply.failed(time.Now())
 		m.doubt(err, m.apply.failures)
-		return
 	}
-	m.apply.succeeded()
 }
 
 // doubt has m listed anew when a write was refused again because something exists, or changed, that m does not show. The

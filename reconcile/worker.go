@@ -8,15 +8,16 @@ import (
 // worker is one kind of background work: at most one piece runs, and one that failed waits before the next try.
 type worker struct {
 	running  bool
+	stopped  bool // what runs, or ran last, was cancelled: its failure means nothing
 	cancel   context.CancelFunc
 	failures int
 	retryAt  time.Time
 }
 
-// start runs do in the background unless the worker is busy or waiting, and folds its result in the loop.
+// start runs do in the background, and folds its result in the loop. The worker must be ready.
 func start[T any](ctx context.Context, l *Loop, w *worker, do func(context.Context) T, fold func(T)) {
 	workCtx, cancel := context.WithCancel(ctx)
-	w.running, w.cancel = true, cancel
+	w.running, w.stopped, w.cancel = true, false, cancel
 	l.work.Go(func() {
 		defer cancel()
 		result := do(workCtx)
@@ -48,6 +49,7 @@ func (w *worker) ready(now time.Time) bool { return !w.running && !now.Before(w.
 // stop cancels the piece of work that runs, if any.
 func (w *worker) stop() {
 	if w.cancel != nil {
+		w.stopped = true
 		w.cancel()
 	}
 }

@@ -35,8 +35,8 @@ type written struct {
 
 // catchUp waits until the watches show all writes, so that a plan made afterwards is not made from what was before them.
 // It gives up silently: then a plan repeats what was done, which changes nothing.
-func (o *Observer) catchUp(ctx context.Context, writes []written) {
-	ctx, cancel := context.WithTimeout(ctx, catchUpLimit)
+func (o *Observer) catchUp(ctx context.Context, patience time.Duration, writes []written) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for _, w := range writes {
 		until(ctx, func() bool { return o.shows(w) })

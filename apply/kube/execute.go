@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,11 +22,12 @@ type Executor struct {
 	session  *fleet.Session
 	observer *Observer
 	recorded map[string]string // resourceVersion of our last write to a parent, by Set name
+	patience time.Duration     // how long watches may take to show what was written
 }
 
 // NewExecutor returns an executor on the member of s, which o observes.
 func NewExecutor(s *fleet.Session, o *Observer) *Executor {
-	return &Executor{session: s, observer: o, recorded: map[string]string{}}
+	return &Executor{session: s, observer: o, recorded: map[string]string{}, patience: catchUpLimit}
 }
 
 // Execute carries out plan and reports on every change in it. It may be stopped after any request, by ctx or by the
@@ -53,7 +55,7 @@ func (e *Executor) Execute(ctx context.Context, plan apply.Plan) apply.Result {
 		x.pruneStage(ctx, stage)
 	}
 	x.eachSet(ctx, x.record)
-	e.observer.catchUp(ctx, x.writes)
+	e.observer.catchUp(ctx, e.patience, x.writes)
 	return x.finish()
 }
 

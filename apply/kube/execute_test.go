@@ -187,8 +187,7 @@ func definitionsComeBeforeTheirObjects(t *testing.T, c cluster) {
 			return fmt.Errorf("still there: %w", err)
 		})
 	}
-	again := wish(t, "staged", "3", widget, namespace("staged"), definition)
-	m.converge(t, again)
+	c.member(t, nil).converge(t, wish(t, "staged", "3", widget, namespace("staged"), definition))
 	resource := c.client.Resource(schema.GroupVersionResource{Group: "staged.example.com", Version: "v1", Resource: "widgets"})
 	must(resource.Namespace("staged").Get(t.Context(), "w", metav1.GetOptions{}))(t)
 }

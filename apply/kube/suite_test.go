@@ -13,6 +13,7 @@ import (
 var suite = map[string]func(t *testing.T, c cluster){
 	"killed-after-every-write":          killedAfterEveryWrite,
 	"no-delete-without-complete-answer": noDeleteWithoutACompleteAnswer,
+	"no-delete-on-empty-answers":        noDeleteOnEmptyAnswers,
 	"only-what-changed":                 onlyWhatChangedIsWritten,
 	"damped":                            repairsAreDamped,
 	"adopted":                           existingObjectsAreAdopted,
@@ -37,7 +38,8 @@ var realOnly = map[string]func(t *testing.T, c cluster){
 }
 
 func TestInMemory(t *testing.T) {
-	goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, before) }) // last of all
 	s := memfleet.NewServer()
 	t.Cleanup(s.Close)
 	for name, part := range suite {

@@ -173,13 +173,14 @@ func testMismatches(a *api) {
 		a.t.Errorf("an update of another uid: %v, want a conflict", err)
 	}
 	u.SetManagedFields(nil)
-	if _, err := client.Apply(ctx, "a", u, metav1.ApplyOptions{FieldManager: "one"}); !apierrors.IsConflict(err) {
-		a.t.Errorf("an apply of another uid: %v, want a conflict", err)
+	if _, err := client.Apply(ctx, "a", u, metav1.ApplyOptions{FieldManager: "one", Force: true}); !apierrors.IsInvalid(err) {
+		a.t.Errorf("an apply of another uid: %v, want invalid", err)
 	}
 	u.SetResourceVersion("")
 	if _, err := client.Apply(ctx, "gone", renamed(u, "gone"), metav1.ApplyOptions{FieldManager: "one"}); !apierrors.IsConflict(err) {
 		a.t.Errorf("an apply of an object that is gone, with its uid: %v, want a conflict", err)
 	}
+	u.SetUID("")
 	if _, err := client.Apply(ctx, "b", u, metav1.ApplyOptions{FieldManager: "one"}); !apierrors.IsBadRequest(err) {
 		a.t.Errorf("an apply under another name: %v, want a bad request", err)
 	}

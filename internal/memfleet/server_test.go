@@ -76,14 +76,16 @@ func TestReadsDoNotWrite(t *testing.T) {
 func TestDump(t *testing.T) {
 	var dumps []string
 	for _, order := range [][]string{{"a", "b"}, {"b", "a"}} {
-		server, a := newAPI(t)
-		for _, name := range order {
-			a.mustApply(configMaps, "one", false, configMap(name, "k: v"))
-		}
-		a.create(secrets, a.ns, "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {k: topsecret}")
-		a.create(definitions, "", definition)
-		a.mustApply(widgets, "one", false, "apiVersion: test.gitfleet.io/v1\nkind: Widget\nmetadata: {name: w}\nspec: {size: 1}")
-		dumps = append(dumps, server.Dump())
+		t.Run(strings.Join(order, ""), func(t *testing.T) {
+			server, a := newAPI(t)
+			for _, name := range order {
+				a.mustApply(configMaps, "one", false, configMap(name, "k: v"))
+			}
+			a.create(secrets, a.ns, "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {k: topsecret}")
+			a.create(definitions, "", definition)
+			a.mustApply(widgets, "one", false, "apiVersion: test.gitfleet.io/v1\nkind: Widget\nmetadata: {name: w}\nspec: {size: 1}")
+			dumps = append(dumps, server.Dump())
+		})
 	}
 	if diff := cmp.Diff(dumps[0], dumps[1]); diff != "" {
 		t.Errorf("the order of creation shows:\n%s", diff)

@@ -120,6 +120,9 @@ func (w *write) applied(patch *unstructured.Unstructured, force bool) (*unstruct
 	live := &unstructured.Unstructured{Object: map[string]any{}}
 	live.SetGroupVersionKind(w.kind.gvk)
 	if w.before != nil {
+		if uid := patch.GetUID(); uid != "" && uid != w.before.GetUID() {
+			return nil, w.invalid(field.Invalid(field.NewPath("metadata", "uid"), uid, "field is immutable"))
+		}
 		if err := w.checkVersion(patch); err != nil {
 			return nil, err
 		}

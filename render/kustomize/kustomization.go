@@ -219,6 +219,8 @@ var quoted = regexp.MustCompile("`[^`]*`|from \\[.*\\]")
 func clean(err error) string {
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	text = quoted.ReplaceAllString(text, "…")
+	// The JSON library words its errors differently from process to process, on purpose; a report must not change so.
+	text = strings.ReplaceAll(text, "json: unable to", "json: cannot")
 	for _, mark := range []string{" in object {", " in object apiVersion", " from {", " in {", "map[", "{{", " in object "} {
 		if i := strings.Index(text, mark); i > 0 {
 			text = text[:i]

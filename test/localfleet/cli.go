@@ -19,6 +19,7 @@ const usage = `Usage: localfleet [--dir DIR] COMMAND
 
   up [--members N | --names A,B,...]   start a hub and members, return when all are ready
      [--until-eof]                     take the fleet down when standard input ends
+     [--timeout 3m]                    how long to wait for readiness
   down                                 stop everything and remove it; logs stay
   status                               what runs
   stop CLUSTER                         stop one control plane; its simulated pods still answer

@@ -5,18 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/gitfleet/gitfleet/test/localfleet/supervisor"
 )
 
-const downTimeout = 30 * time.Second
+const (
+	answerTimeout = 5 * time.Second  // for the supervisor to say that it heard
+	downTimeout   = 30 * time.Second // for everything to be gone
+	lockPoll      = 20 * time.Millisecond
+)
 
 // down ends the fleet and returns when nothing of it is left.
 func down(ctx context.Context, layout supervisor.Layout) error {
 	if err := running(layout); err == nil {
-		ctx, cancel := context.WithTimeout(ctx, downTimeout)
+		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 		defer cancel()
 		if err := (supervisor.Client{Layout: layout}).Down(ctx); err != nil {
 			fmt.Fprintf(os.Stderr, "localfleet: the supervisor does not answer and will be killed: %v\n", err)
@@ -54,13 +59,13 @@ func await(ctx context.Context, layout supervisor.Layout) (*os.File, error) {
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%w after %s", err, downTimeout)
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(lockPoll):
 		}
 	}
 }
 
-// kill ends a supervisor that does not listen. It is called only while the lock is held, so the number in the state
-// file is that of a living supervisor. The kernel ends its children.
+// kill ends a supervisor that does not listen, and waits for its children, which the kernel ends with it. It is called
+// only while the lock is held, so the number in the state file is that of a living supervisor.
 func kill(layout supervisor.Layout) error {
 	s, err := layout.ReadState()
 	if err != nil {
@@ -69,5 +74,21 @@ func kill(layout supervisor.Layout) error {
 	if err := syscall.Kill(s.PID, syscall.SIGKILL); err != nil {
 		return fmt.Errorf("kill the supervisor %d: %w", s.PID, err)
 	}
+	deadline := time.Now().Add(downTimeout)
+	for _, pid := range s.PIDs() {
+		for syscall.Kill(pid, 0) == nil && !isZombie(pid) {
+			if time.Now().After(deadline) {
+				return fmt.Errorf("process %d of the fleet is left", pid)
+			}
+			time.Sleep(lockPoll)
+		}
+	}
 	return nil
+}
+
+// isZombie tells whether a process is dead and only waits to be collected by its parent.
+func isZombie(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(stat), ") ") // the program's name stands before it, in parentheses
+	return err == nil && strings.HasPrefix(rest, "Z")
 }

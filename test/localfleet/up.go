@@ -124,8 +124,6 @@ func runSupervisor(ctx context.Context, o *options) error {
 			cancel()
 		}()
 	}
-	// Whoever reads the events may go away; the fleet lives on.
-	signal.Ignore(syscall.SIGPIPE)
 	syscall.CloseOnExec(progressFD) // or the components would hold it open
 	say := eventSink(json.NewEncoder(os.NewFile(progressFD, "progress")))
 	err := supervisor.Run(ctx, supervisor.Config{

@@ -190,15 +190,21 @@ func (c *cluster) waitReady(ctx context.Context) error {
 	}
 }
 
-// blame names the log that most likely tells why the cluster is not ready: that of the first component of the chain
-// that is not running or was started again.
+// blame names the log that most likely tells why the cluster is not ready: that of the first component that died, else
+// of the last one that was started, for the next one waits for it.
 func (c *cluster) blame() string {
+	last := c.etcd
 	for _, part := range c.components() {
-		if s := part.state(); s.PID == 0 || s.Restarts > 0 {
+		s := part.state()
+		if s.Restarts > 0 {
 			return part.log
 		}
+		if s.PID == 0 {
+			break
+		}
+		last = part
 	}
-	return c.api.log
+	return last.log
 }
 
 func (c *cluster) answers(ctx context.Context) bool {

@@ -40,6 +40,19 @@ type ComponentState struct {
 	Restarts int    `json:"restarts"` // after it died by itself
 }
 
+// PIDs returns every running process of the fleet.
+func (s State) PIDs() []int {
+	pids := []int{s.PID}
+	for _, c := range s.Clusters {
+		for _, part := range c.Components {
+			if part.PID != 0 {
+				pids = append(pids, part.PID)
+			}
+		}
+	}
+	return pids
+}
+
 // ReadState returns the last state that a supervisor wrote. It may be one of a fleet that is no more: Lock tells.
 func (l Layout) ReadState() (State, error) {
 	var s State
