@@ -32,7 +32,7 @@ var fast = timing{
 	request: 5 * time.Second, header: 2 * time.Second, probe: time.Second,
 	retryMin: 20 * time.Millisecond, retryMax: 50 * time.Millisecond,
 	pingAfter: 200 * time.Millisecond, ping: 200 * time.Millisecond,
-	relist: 20 * time.Millisecond, settle: 200 * time.Millisecond, recheck: 20 * time.Millisecond,
+	relist: 20 * time.Millisecond, unwatched: 50 * time.Millisecond, settle: 200 * time.Millisecond, recheck: 20 * time.Millisecond,
 }
 
 // member is an API server behind a proxy, and a session with it.

@@ -20,9 +20,6 @@ import (
 // for otherwise; this is for one that answers with errors.
 const relistMax = 30 * time.Second
 
-// unwatchedDefinitions is how often a missing kind is looked for where the definitions of kinds may not be watched.
-const unwatchedDefinitions = time.Minute
-
 func (w *Watch) relistBackoff() *wait.Backoff {
 	return &wait.Backoff{Duration: w.session.link.timing.relist, Factor: 2, Jitter: 1, Steps: 10, Cap: relistMax}
 }
@@ -36,7 +33,11 @@ func (w *Watch) run() {
 	for ctx.Err() == nil {
 		err := w.awaitServed(ctx)
 		if err == nil {
+			began := time.Now()
 			w.reflect(ctx)
+			if time.Since(began) > relistMax {
+				backoff = w.relistBackoff()
+			}
 			w.session.catalog.invalidate(w.spec.Resource.Group, time.Now())
 		}
 		if !errors.Is(err, errNotServed) {
@@ -65,7 +66,7 @@ func (w *Watch) awaitServed(ctx context.Context) error {
 		return err
 	}
 	w.outdated(err)
-	timer := time.NewTimer(unwatchedDefinitions)
+	timer := time.NewTimer(w.session.link.timing.unwatched)
 	defer timer.Stop()
 	for {
 		select {
@@ -75,6 +76,7 @@ func (w *Watch) awaitServed(ctx context.Context) error {
 			return err
 		case <-timer.C:
 			if w.session.definitions.Err() == nil {
+				timer.Reset(w.session.link.timing.unwatched)
 				continue // they are watched: news will come
 			}
 			w.session.catalog.invalidate(w.spec.Resource.Group, time.Now().Add(-w.session.link.timing.settle))

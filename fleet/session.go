@@ -72,6 +72,7 @@ type timing struct {
 	pingAfter time.Duration // silence after which an HTTP/2 connection is pinged
 	ping      time.Duration // how long the answer to that may take
 	relist    time.Duration // the first pause before a list or watch that failed is tried again
+	unwatched time.Duration // how often a missing kind is looked for where definitions of kinds may not be watched
 	settle    time.Duration // how long after a CustomResourceDefinition changed discovery may still show what was before
 	recheck   time.Duration // the pause between two looks at discovery within that time
 }
@@ -81,7 +82,7 @@ var defaultTiming = timing{
 	request: 60 * time.Second, header: 30 * time.Second, probe: 5 * time.Second,
 	retryMin: time.Second, retryMax: 20 * time.Second,
 	pingAfter: 15 * time.Second, ping: 10 * time.Second,
-	relist: 200 * time.Millisecond, settle: 5 * time.Second, recheck: 250 * time.Millisecond,
+	relist: 200 * time.Millisecond, unwatched: time.Minute, settle: 5 * time.Second, recheck: 250 * time.Millisecond,
 }
 
 func open(name string, cfg *rest.Config, notify func(), t timing) (*Session, error) {

@@ -56,6 +56,7 @@ func (k objectKey) compare(o objectKey) int {
 
 var (
 	errNotListed = errors.New("the first list has not arrived yet")
+	errStopped   = errors.New("no longer watched")
 	errRelist    = errors.New("being listed anew")
 )
 
@@ -74,12 +75,14 @@ func (s *Session) newWatch(spec WatchSpec) *Watch {
 func (w *Watch) Synced() bool { return w.Err() == nil }
 
 // Err returns why the watch is not Synced, or nil when it is: the member is unreachable, the kind is not served, access
-// is denied, or a list failed.
+// is denied, a list failed, or the watch was stopped.
 func (w *Watch) Err() error {
 	epoch, err := w.session.link.current()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
+	case w.ctx.Err() != nil:
+		err = errStopped
 	case err == nil && w.listDoubt != nil:
 		err = w.listDoubt
 	case err == nil && w.streamDoubt != nil:

@@ -124,7 +124,7 @@ func checkNamespace(o Object, scopes scopes) ManifestErrors {
 	switch scopes.of(gk) {
 	case clusterWide:
 		if ns != "" {
-			return ManifestErrors{o.mistake("metadata.namespace", "%s lives outside namespaces; remove this field", gk.Kind)}
+			return ManifestErrors{o.mistake("metadata.namespace", "%s lives outside namespaces; remove this field%s", gk.Kind, leak(gk))}
 		}
 		return nil
 	case namespaced:
@@ -161,6 +161,14 @@ func checkImportName(o Object) ManifestErrors {
 		return ManifestErrors{o.mistake(at, "%q is no name of a Service: %s", name, strings.Join(problems, "; "))}
 	}
 	return nil
+}
+
+// leak is a hint for custom kinds: kustomize takes them for namespaced ones.
+func leak(gk schema.GroupKind) string {
+	if _, builtin := clusterKinds[gk.Group]; builtin {
+		return ""
+	}
+	return ", and keep the object out of kustomizations that set a namespace"
 }
 
 const reservedRule = "use one other than default, gitfleet-system, kube-* and fleet-*"

@@ -20,7 +20,6 @@ var (
 	configMaps     = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
 	deployments    = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
 	endpointSlices = schema.GroupVersionResource{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"}
-	namespaces     = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 )
 
 // TestFleet runs every story on one fleet, because starting real API servers is what takes time. Each story has a

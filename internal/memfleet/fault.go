@@ -44,7 +44,7 @@ func Forbidden() Fault { return Answer(http.StatusForbidden) }
 // Cut passes the request on and half of the answer back. Of a watch it passes on half of what comes first.
 func Cut() Fault { return Fault{kind: doCut} }
 
-// Hold keeps the request waiting until released is closed, then passes it on.
+// Hold keeps the request waiting until released is closed, then passes it on. With nil it waits until the client gives up.
 func Hold(released <-chan struct{}) Fault { return Fault{kind: doHold, wait: released} }
 
 // EmptyList passes a list on and takes everything out of the answer. A watch ends at once, without an event.

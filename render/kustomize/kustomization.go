@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/kustomize/api/konfig"
@@ -107,48 +108,24 @@ func fieldMistakes(at mistakeAt, doc document, err error) render.ManifestErrors 
 	return errs
 }
 
-// references lists what k names by path, in the order of its fields.
+// references lists what k names by path.
 func references(k types.Kustomization) []reference {
-	var refs []reference
-	add := func(r role, field string, paths ...string) {
-		for i, p := range paths {
-			refs = append(refs, reference{field: fmt.Sprintf("%s[%d]", field, i), path: p, role: r})
-		}
-	}
-	add(resource, "resources", k.Resources...)
-	//lint:ignore SA1019 deprecated, and still written by authors
-	add(resource, "bases", k.Bases...)
-	add(component, "components", k.Components...)
-	add(data, "crds", k.Crds...)
-	add(data, "configurations", k.Configurations...)
-	for _, inline := range []struct {
-		field  string
-		values []string
-	}{{"generators", k.Generators}, {"transformers", k.Transformers}, {"validators", k.Validators}} {
-		for i, v := range inline.values {
-			if !strings.Contains(v, "\n") { // else it is the configuration itself
-				refs = append(refs, reference{fmt.Sprintf("%s[%d]", inline.field, i), v, config})
-			}
-		}
-	}
-	//lint:ignore SA1019 deprecated, and still written by authors
-	for i, p := range k.PatchesStrategicMerge {
-		if !strings.Contains(string(p), "\n") {
-			add(patch, fmt.Sprintf("patchesStrategicMerge[%d]", i), string(p))
-		}
-	}
-	//lint:ignore SA1019 deprecated, and still written by authors
-	json6902 := k.PatchesJson6902
-	for _, l := range []struct {
-		field   string
-		patches []types.Patch
-	}{{"patches", k.Patches}, {"patchesJson6902", json6902}} {
-		for i, p := range l.patches {
-			if p.Path != "" {
-				refs = append(refs, reference{fmt.Sprintf("%s[%d].path", l.field, i), p.Path, patch})
-			}
-		}
-	}
+	refs := slices.Concat(
+		each(resource, "resources", k.Resources),
+		//lint:ignore SA1019 deprecated, and still written by authors
+		each(resource, "bases", k.Bases),
+		each(component, "components", k.Components),
+		each(data, "crds", k.Crds),
+		each(data, "configurations", k.Configurations),
+		each(config, "generators", k.Generators),
+		each(config, "transformers", k.Transformers),
+		each(config, "validators", k.Validators),
+		//lint:ignore SA1019 deprecated, and still written by authors
+		each(patch, "patchesStrategicMerge", k.PatchesStrategicMerge),
+		patches("patches", k.Patches),
+		//lint:ignore SA1019 deprecated, and still written by authors
+		patches("patchesJson6902", k.PatchesJson6902),
+	)
 	for i, r := range k.Replacements {
 		if r.Path != "" {
 			refs = append(refs, reference{fmt.Sprintf("replacements[%d].path", i), r.Path, data})
@@ -162,6 +139,27 @@ func references(k types.Kustomization) []reference {
 	}
 	if p := k.OpenAPI["path"]; p != "" {
 		refs = append(refs, reference{"openapi.path", p, data})
+	}
+	return refs
+}
+
+// each makes references of a list of paths. In some lists an entry may be the text itself instead of a path to it.
+func each[S ~string](r role, field string, paths []S) []reference {
+	var refs []reference
+	for i, p := range paths {
+		if text := strings.Contains(string(p), "\n"); !text || r != config && r != patch {
+			refs = append(refs, reference{field: fmt.Sprintf("%s[%d]", field, i), path: string(p), role: r})
+		}
+	}
+	return refs
+}
+
+func patches(field string, list []types.Patch) []reference {
+	var refs []reference
+	for i, p := range list {
+		if p.Path != "" {
+			refs = append(refs, reference{fmt.Sprintf("%s[%d].path", field, i), p.Path, patch})
+		}
 	}
 	return refs
 }
