@@ -161,7 +161,7 @@ func (o *Observer) resolve() {
 		}
 		news := false
 		for _, gvk := range o.unsynced() {
-			mapping, err := o.session.Mapping(o.ctx, gvk)
+			mapping, err := anyVersion(o.ctx, o.session, gvk)
 			if o.ctx.Err() != nil {
 				return
 			}

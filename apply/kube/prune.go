@@ -19,13 +19,18 @@ const pruneAttempts = 4
 func (x *execution) prune(ctx context.Context, st step) (apply.Outcome, error) {
 	out := apply.Outcome{Ref: st.change.Ref, Action: apply.Delete}
 	gvk := st.change.Ref.GroupKind().WithVersion(st.set.item(st.change.Ref).Version)
-	t, err := x.target(ctx, gvk, st.change.Ref)
+	mapping, err := anyVersion(ctx, x.session, gvk)
 	if meta.IsNoMatchError(err) {
 		out.Note = "gone already, with its kind"
 		return out, nil
 	}
 	if err != nil {
 		return out, refusal("delete", st.change.Ref, "", err)
+	}
+	t, err := x.target(mapping, st.change.Ref)
+	if err != nil {
+		out.Note = "never was there: its apply was refused" // in the wrong scope, so no request could have made it
+		return out, nil
 	}
 	lv := st.change.Live
 	for range pruneAttempts {

@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/rest"
@@ -85,6 +86,11 @@ func realRefusals(t *testing.T, c cluster) {
 	}
 	if err := out["ConfigMap good"].Err; err != nil {
 		t.Errorf("beside them a good object fails: %v", err)
+	}
+	m.converge(t, wish(t, "refused", "2", configMap("refused", "good", "1")))
+	items, _, err := unstructured.NestedString(c.inventory(t, "refused").Object, "data", "items")
+	if n := strings.Count(items, `"name":`); err != nil || n != 1 {
+		t.Errorf("with the mistakes gone the inventory still lists %d objects (%v): %s", n, err, items)
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/fleet"
 )
 
 // establishLimit bounds the wait for a CustomResourceDefinition; API servers take about a second.
@@ -32,13 +33,10 @@ type target struct {
 	resource string // for people: "deployments.apps"
 }
 
-// target looks up ref's resource in the version gvk. The error is a meta.NoKindMatchError when the member does not serve it.
-func (x *execution) target(ctx context.Context, gvk schema.GroupVersionKind, ref api.Ref) (target, error) {
-	mapping, err := x.session.Mapping(ctx, gvk)
-	if err != nil {
-		return target{}, err
-	}
-	t := target{x.session.Dynamic().Resource(mapping.Resource), mapping.Resource.GroupResource().String()}
+// target tells where ref is, given how its kind is served.
+func (x *execution) target(mapping *meta.RESTMapping, ref api.Ref) (target, error) {
+	client := x.session.Dynamic().Resource(mapping.Resource)
+	t := target{client, mapping.Resource.GroupResource().String()}
 	namespaced := mapping.Scope.Name() == meta.RESTScopeNameNamespace
 	switch {
 	case namespaced && ref.Namespace == "":
@@ -48,18 +46,32 @@ func (x *execution) target(ctx context.Context, gvk schema.GroupVersionKind, ref
 		return target{}, &apply.RefusedError{Ref: ref, Verb: "patch", Actor: apply.Author,
 			Message: "the kind is cluster-scoped on this member: remove metadata.namespace"}
 	case namespaced:
-		t.ResourceInterface = x.session.Dynamic().Resource(mapping.Resource).Namespace(ref.Namespace)
+		t.ResourceInterface = client.Namespace(ref.Namespace)
 	}
 	return t, nil
+}
+
+// anyVersion returns how a kind is served: in version gvk or, where the member has dropped that one, in another. Objects
+// are the same in all versions, so that one is gone does not mean that they are.
+func anyVersion(ctx context.Context, s *fleet.Session, gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
+	mapping, err := s.Mapping(ctx, gvk)
+	if meta.IsNoMatchError(err) {
+		return s.Mapping(ctx, gvk.GroupKind().WithVersion(""))
+	}
+	return mapping, err
 }
 
 // apply creates or updates one object.
 func (x *execution) apply(ctx context.Context, st step) (apply.Outcome, error) {
 	c := st.change
 	out := apply.Outcome{Ref: c.Ref, Action: c.Action}
-	t, err := x.target(ctx, c.Object.GroupVersionKind(), c.Ref)
+	mapping, err := x.session.Mapping(ctx, c.Object.GroupVersionKind())
 	if err != nil {
 		return out, refusal("patch", c.Ref, "", err)
+	}
+	t, err := x.target(mapping, c.Ref)
+	if err != nil {
+		return out, err
 	}
 	body, err := json.Marshal(c.Object.Object)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -107,11 +106,12 @@ func replaceFile(path, temp, content string) error {
 
 func (c *cacheDir) repoPath(n int) string { return filepath.Join(c.path, strconv.Itoa(n)+".git") }
 
-// free returns the first number above the current generation that no directory uses.
+// free returns the first number above the current generation that no directory uses. Where that cannot be told, whoever
+// makes the directory gets the reason.
 func (c *cacheDir) free() int {
 	n := c.generation() + 1
 	for {
-		if _, err := os.Lstat(c.repoPath(n)); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(c.repoPath(n)); err != nil {
 			return n
 		}
 		n++
