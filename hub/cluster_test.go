@@ -9,6 +9,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
@@ -86,20 +87,17 @@ func (p *process) sent() []string {
 	return list
 }
 
+// names returns what is on the hub, as "clusterresourceplacements/NAME" and "memberclusters/NAME".
 func (c cluster) names(t *testing.T) []string {
 	t.Helper()
 	var names []string
-	for _, gvr := range []struct{ prefix, resource string }{{"crp/", placements.Resource}, {"member/", members.Resource}} {
-		resource := placements
-		if gvr.resource == members.Resource {
-			resource = members
-		}
-		list, err := c.Resource(resource).List(t.Context(), metav1.ListOptions{})
+	for _, gvr := range []schema.GroupVersionResource{placements, members} {
+		list, err := c.Resource(gvr).List(t.Context(), metav1.ListOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, u := range list.Items {
-			names = append(names, gvr.prefix+u.GetName())
+			names = append(names, gvr.Resource+"/"+u.GetName())
 		}
 	}
 	slices.Sort(names)

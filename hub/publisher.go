@@ -31,7 +31,7 @@ type Publisher struct {
 	prepare func(context.Context) error
 	kinds   map[schema.GroupVersionKind]*kind
 
-	mu sync.Mutex // Publish is called by one goroutine at a time; its writes are concurrent
+	mu sync.Mutex // of every kind's ahead, as the writes of one Publish are concurrent
 }
 
 // kind is one of the kinds that are published.
@@ -39,7 +39,7 @@ type kind struct {
 	gvk    schema.GroupVersionKind
 	client dynamic.NamespaceableResourceInterface
 	watch  *fleet.Watch
-	ahead  map[string]ahead // by name; guarded by the Publisher's mu
+	ahead  map[string]ahead // by name
 }
 
 // ahead is what an own write came to, for as long as the watch still shows an older state.

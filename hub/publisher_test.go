@@ -142,8 +142,8 @@ func writesOnlyWhatDiffers(t *testing.T, c cluster) {
 	without.Members, without.Placements = desired.Members[:1], nil
 	left.Members, left.Placements = r.Members[:1], nil
 	p.publish(t, &without, left)
-	if got := c.names(t); !slices.Equal(got, []string{"member/one"}) {
-		t.Errorf("after a removal the hub has %v, want member/one", got)
+	if got := c.names(t); !slices.Equal(got, []string{"memberclusters/one"}) {
+		t.Errorf("after a removal the hub has %v, want memberclusters/one", got)
 	}
 	p.sent()
 	p.publish(t, &without, left)
@@ -196,7 +196,7 @@ func refusesWhereKubeFleetRuns(t *testing.T, c cluster) {
 	if err := p.Publish(t.Context(), desired, r); err == nil || !strings.Contains(err.Error(), "hub agent") {
 		t.Errorf("Publish: %v, want an error about the hub agent", err)
 	}
-	if got := c.names(t); !slices.Equal(got, []string{"crp/theirs"}) {
+	if got := c.names(t); !slices.Equal(got, []string{"clusterresourceplacements/theirs"}) {
 		t.Errorf("the hub has %v, want nothing of ours", got)
 	}
 	c.delete(t, "theirs")

@@ -32,6 +32,7 @@ type Observed struct {
 	// Synced is true when every watch behind this value has synced and is being served. Until then the absence of
 	// anything means nothing, and nothing is written on the member.
 	Synced   bool
+	Problem  string // why it has not synced, for a person; empty when it has
 	Exports  []Export
 	Imports  []MemberImport
 	Services []Service

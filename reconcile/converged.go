@@ -22,7 +22,7 @@ func (l *Loop) converged(r report.Report) bool {
 		}
 	}
 	for _, m := range l.members {
-		if m.state.Phase != fleet.Ready || !m.live.Complete || m.busy() || m.lacks != nil || len(m.statuses) > 0 {
+		if m.state.Phase != fleet.Ready || !m.live.Complete || !m.observed.Synced || m.plannedFor != l.desired || m.busy() || m.lacks != nil || len(m.statuses) > 0 {
 			return false
 		}
 	}
@@ -51,7 +51,7 @@ func (l *Loop) stuck() bool {
 			return false
 		}
 	}
-	return !l.services.provide.running
+	return !l.services.provide.running && l.toldHub(l.Report())
 }
 
 // pending tells whether m may still make progress by itself.
@@ -63,7 +63,7 @@ func (m *member) pending() bool {
 		return true
 	case max(m.apply.failures, m.prepare.failures, m.status.failures) >= attempts:
 		return false
-	case !m.live.Complete || !m.plan.Empty() || len(m.statuses) > 0:
+	case !m.live.Complete || !m.observed.Synced || !m.plan.Empty() || len(m.statuses) > 0:
 		return true
 	}
 	for _, o := range m.live.Objects {

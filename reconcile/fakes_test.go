@@ -228,19 +228,20 @@ func testOptions(repo *repository, f fakeFleet, store *Store) Options {
 // startLoop starts a loop over fakes; it ends with the test, or when the returned function is called.
 func startLoop(t *testing.T, repo *repository, f fakeFleet, dir string) (*Loop, func()) {
 	t.Helper()
-	store, err := OpenStore(dir)
+	store, err := OpenStore(dir, "fleet")
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := New(testOptions(repo, f, store))
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- l.Run(ctx) }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		l.Run(ctx)
+	}()
 	stop := sync.OnceFunc(func() {
 		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("the loop ended with %v", err)
-		}
+		<-ended
 	})
 	t.Cleanup(stop)
 	return l, stop

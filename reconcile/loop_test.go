@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -115,7 +114,7 @@ func TestLoopForgetsNothingOfAnUnreachableMember(t *testing.T) {
 	stop()
 
 	// Without the memory too: the member itself knows once it is back.
-	if err := os.Remove(filepath.Join(dir, "state.json")); err != nil {
+	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
 	east.set(func() { east.phase, east.complete = fleet.Ready, true })
@@ -198,7 +197,7 @@ func TestRunOnceEndsWhenNothingMoreWillHappen(t *testing.T) {
 			repo := &repository{}
 			repo.push("c1", fine...)
 			test.prepare(repo, east)
-			store, err := OpenStore(t.TempDir())
+			store, err := OpenStore(t.TempDir(), "fleet")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -212,11 +211,15 @@ func TestRunOnceEndsWhenNothingMoreWillHappen(t *testing.T) {
 
 func TestStoreRefusesADamagedFile(t *testing.T) {
 	dir := t.TempDir()
-	path := filepath.Join(dir, "state.json")
+	store, err := OpenStore(dir, "fleet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := store.path
 	if err := os.WriteFile(path, []byte("{half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenStore(dir); err == nil || !strings.Contains(err.Error(), path) {
+	if _, err := OpenStore(dir, "fleet"); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("OpenStore of a damaged file: %v; want an error naming %s", err, path)
 	}
 	if data, err := os.ReadFile(path); err != nil || string(data) != "{half" {

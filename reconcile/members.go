@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -14,14 +15,17 @@ import (
 	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/fleet"
 	"github.com/gitfleet/gitfleet/mcs"
+	"github.com/gitfleet/gitfleet/render"
 )
 
 // member is one cluster as the loop knows it.
 type member struct {
 	name string
+	ctx  context.Context // ends when the member leaves the registry
+	gone context.CancelFunc
 	conn Member // nil until it could be opened
-	open worker
-	err  error // why it could not be opened
+	open worker // only its delay is used: opening does not block
+	err  error  // why it could not be opened
 
 	prepare  worker
 	prepared bool  // what gitfleet needs is in place, as far as was seen since the member was last reached
@@ -32,13 +36,18 @@ type member struct {
 	live     apply.Live
 	observed mcs.Observed
 
-	tracked []schema.GroupVersionKind // kinds of the wish that are being watched
-	plan    apply.Plan                // what is left to do
-	apply   worker
-	tried   string       // the plan that was last executed, as text
-	result  apply.Result // and what became of it
+	tracked    []schema.GroupVersionKind // kinds of the wish that are being watched
+	sets       []apply.Set               // what plan is for
+	plannedFor *render.Desired           // the wish that plan is for
+	fresh      bool                      // plan was made from what the member shows now
+	plan       apply.Plan                // what is left to do
+	apply      worker
+	tried      string       // the plan that was last executed, as text
+	result     apply.Result // and what became of it
+	logged     string       // the last failure that was logged
 
-	statuses  []mcs.StatusWrite // what its statuses lack
+	statuses  []mcs.StatusWrite // what its statuses lack, without times
+	written   []mcs.StatusWrite // the same when they were last written
 	status    worker
 	statusErr error
 }
@@ -60,8 +69,16 @@ func (l *Loop) observe() {
 		if m.conn == nil || !m.dirty {
 			continue
 		}
-		m.dirty = false
+		m.dirty, m.fresh = false, false
+		before := m.state.Phase
 		m.state, m.live, m.observed = m.conn.State(), m.conn.Live(), m.conn.Services()
+		switch {
+		case m.state.Phase == before:
+		case m.state.Phase == fleet.Unreachable:
+			l.opt.Log.Warn("member is out of reach, the others go on", "member", m.name, "error", m.state.Err)
+		case m.state.Phase == fleet.Ready:
+			l.opt.Log.Info("member is reached", "member", m.name, "version", m.state.Version)
+		}
 	}
 }
 
@@ -74,10 +91,11 @@ func (l *Loop) openMembers(ctx context.Context, now time.Time) {
 		m := l.members[r.Name]
 		if m == nil {
 			m = &member{name: r.Name}
+			m.ctx, m.gone = context.WithCancel(ctx)
 			l.members[r.Name] = m
 		}
 		if m.conn == nil && m.open.ready(now) {
-			l.openMember(ctx, m, now)
+			l.openMember(m, now)
 		}
 		l.rememberMember(m, now)
 	}
@@ -85,46 +103,44 @@ func (l *Loop) openMembers(ctx context.Context, now time.Time) {
 		if !registered[name] {
 			delete(l.members, name)
 			delete(l.memory.Members, name)
-			m.apply.stop()
-			m.status.stop()
+			m.gone()
 			l.work.Go(m.close)
 		}
 	}
 }
 
-func (l *Loop) openMember(ctx context.Context, m *member, now time.Time) {
+func (l *Loop) openMember(m *member, now time.Time) {
 	changed := make(chan struct{}, 1)
-	m.conn, m.err = l.opt.Fleet.Open(m.name, func() {
+	conn, err := l.opt.Fleet.Open(m.name, func() {
 		select {
 		case changed <- struct{}{}:
 		default: // the loop has not looked since the last change; it will see this one too
 		}
 	})
-	if m.err != nil {
-		m.conn = nil
-		l.opt.Log.Error("member cannot be opened", "member", m.name, "error", m.err)
+	if err != nil {
+		if errorText(m.err) != err.Error() {
+			l.opt.Log.Error("member cannot be opened, will be tried again", "member", m.name, "error", err)
+		}
+		m.err = err
 		m.open.failed(now)
 		return
 	}
-	m.dirty = true
+	m.conn, m.err, m.dirty = conn, nil, true
+	l.forward(m.ctx, changed, func() { m.dirty = true })
+}
+
+// forward folds an event for every token in changed, until ctx ends.
+func (l *Loop) forward(ctx context.Context, changed <-chan struct{}, fold func()) {
 	l.work.Go(func() {
 		for {
 			select {
 			case <-changed:
-				l.post(ctx, m.changed)
+				l.post(ctx, fold)
 			case <-ctx.Done():
 				return
 			}
 		}
 	})
-}
-
-// changed folds that the member may show something new.
-func (m *member) changed() {
-	m.dirty = true
-	if m.status.failures == 0 {
-		m.status.retryAt = time.Time{} // what was written last may be what it shows
-	}
 }
 
 func (l *Loop) rememberMember(m *member, now time.Time) {
@@ -139,10 +155,7 @@ func (l *Loop) rememberMember(m *member, now time.Time) {
 }
 
 // planMembers decides what each member lacks and starts the executors.
-func (l *Loop) planMembers(ctx context.Context, now time.Time) {
-	if len(l.schedule.errs) > 0 {
-		return
-	}
+func (l *Loop) planMembers(now time.Time) {
 	for _, m := range l.sortedMembers() {
 		if m.conn == nil {
 			continue
@@ -150,34 +163,48 @@ func (l *Loop) planMembers(ctx context.Context, now time.Time) {
 		l.trackKinds(m)
 		if m.state.Phase != fleet.Ready {
 			m.prepared = false
+			m.prepare.succeeded()
 			continue
 		}
-		l.startPrepare(ctx, m, now)
+		l.startPrepare(m, now)
 		if !m.prepared && m.lacks == nil {
 			continue
 		}
-		if m.apply.running { // what it changes is not all visible yet; it is planned again when it is done
-			continue
+		// While an executor runs, what it changes is not all visible yet; the member is planned again when it is done.
+		if !l.schedule.conflicts[m.name] && !m.apply.running {
+			l.plan(m, now)
+			l.startApply(m, now)
 		}
-		m.plan = apply.Diff(m.name, l.targetSets(m), m.live, now)
-		l.startApply(ctx, m, now)
 	}
+}
+
+// plan brings m's plan up to date, when anything that it depends on has changed.
+func (l *Loop) plan(m *member, now time.Time) {
+	m.plannedFor = l.desired
+	sets := l.targetSets(m)
+	at, held := m.plan.Wake()
+	if m.fresh && reflect.DeepEqual(sets, m.sets) && !(held && !now.Before(at)) {
+		return
+	}
+	m.sets, m.fresh = sets, true
+	m.plan = apply.Diff(m.name, sets, m.live, now)
 }
 
 // startPrepare installs what gitfleet needs on m: once when it is reached, and again when its services cannot be
 // watched, which happens when somebody removed the definitions. A failure keeps nothing else from being applied.
-func (l *Loop) startPrepare(ctx context.Context, m *member, now time.Time) {
+func (l *Loop) startPrepare(m *member, now time.Time) {
 	if m.prepared && m.observed.Synced || !m.prepare.ready(now) {
 		return
 	}
-	start(ctx, l, &m.prepare, m.conn.Prepare, func(err error) {
+	start(m.ctx, l, &m.prepare, m.conn.Prepare, func(err error) {
+		known := errorText(m.lacks)
 		m.prepared, m.lacks = err == nil, err
 		if err == nil {
 			m.prepare.failures = 0
 			m.prepare.retryAt = time.Now().Add(settle)
 			return
 		}
-		if ctx.Err() == nil {
+		if m.ctx.Err() == nil && known != err.Error() {
 			l.opt.Log.Warn("member lacks what gitfleet needs, will be tried again", "member", m.name, "error", err)
 		}
 		m.prepare.failed(time.Now())
@@ -201,50 +228,55 @@ func (l *Loop) trackKinds(m *member) {
 	}
 	m.tracked = sorted
 	m.conn.Track(sorted)
+	m.fresh = false
 	m.live = m.conn.Live() // no longer complete when a kind is new
 }
 
 // startApply executes m's plan. The same plan is not tried again before its delay; a different one is at once.
-func (l *Loop) startApply(ctx context.Context, m *member, now time.Time) {
+func (l *Loop) startApply(m *member, now time.Time) {
 	if m.plan.Empty() {
-		m.apply.succeeded()
-		m.tried, m.result = "", apply.Result{}
+		if m.live.Complete { // else it is empty for want of knowledge
+			m.apply.succeeded()
+			m.tried, m.result, m.logged = "", apply.Result{}, ""
+		}
 		return
 	}
 	text := m.plan.String()
 	if text == m.tried && !m.apply.ready(now) {
 		return
 	}
+	if changes := m.plan.Size(); changes > 0 && text != m.tried {
+		l.opt.Log.Info("applying", "member", m.name, "changes", changes)
+	}
 	m.tried = text
 	plan := m.plan
-	l.opt.Log.Info("applying", "member", m.name, "changes", plan.Size())
-	start(ctx, l, &m.apply, func(ctx context.Context) apply.Result { return m.conn.Apply(ctx, plan) },
-		func(result apply.Result) { l.applied(ctx, m, result) })
+	start(m.ctx, l, &m.apply, func(ctx context.Context) apply.Result { return m.conn.Apply(ctx, plan) },
+		func(result apply.Result) { l.applied(m, result) })
 }
 
 // applied folds the result of a plan. Whatever it left undone shows in the next plan.
-func (l *Loop) applied(ctx context.Context, m *member, result apply.Result) {
+func (l *Loop) applied(m *member, result apply.Result) {
 	m.dirty, m.result = true, result
 	err := result.Err()
-	switch {
-	case err == nil:
+	if err == nil {
 		m.apply.succeeded()
-	case m.apply.stopped:
-		m.tried, m.result = "", apply.Result{} // the rest of it may be tried at once
-	default:
-		if ctx.Err() == nil {
-			l.opt.Log.Warn("not everything was applied, will be tried again", "member", m.name, "error", err)
-		}
-		m.apply.failed(time.Now())
-		m.doubt(err, m.apply.failures)
+		return
 	}
+	if m.ctx.Err() == nil && m.logged != err.Error() {
+		m.logged = err.Error()
+		l.opt.Log.Warn("not everything was applied, will be tried again", "member", m.name, "error", err)
+	}
+	m.apply.failed(time.Now())
+	m.doubt(err, m.apply.failures)
 }
 
 // doubt has m listed anew when a write was refused again because something exists, or changed, that m does not show. The
-// first time that may be a change on its way; after that what is shown is wrong.
+// first time that may be a change on its way; after that what is shown is wrong, or somebody else writes all the time,
+// which listing anew does not help, so it is done more and more rarely.
 func (m *member) doubt(err error, failures int) {
 	var fenced *apply.FencedError
-	if failures > 1 && (errors.As(err, &fenced) || apierrors.IsAlreadyExists(err)) {
+	powerOfTwo := failures&(failures-1) == 0
+	if failures > 1 && powerOfTwo && (errors.As(err, &fenced) || apierrors.IsAlreadyExists(err)) {
 		m.conn.Relist()
 	}
 }

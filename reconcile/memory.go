@@ -11,11 +11,13 @@ import (
 	"time"
 
 	"github.com/gitfleet/gitfleet/placement"
+	"github.com/gitfleet/gitfleet/source"
 )
 
 // memory is what the loop remembers between runs for members that cannot be asked now. It is a convenience, never the
 // truth: members' inventories overrule it, and losing the file loses nothing that a reachable fleet does not know.
 type memory struct {
+	Applied    source.Revision            `json:"applied,omitzero"` // the revision in force
 	Placements map[string]placementMemory `json:"placements"`
 	Members    map[string]memberMemory    `json:"members"`
 }
@@ -40,13 +42,13 @@ type Store struct {
 	saved memory
 }
 
-// OpenStore returns the store in dir, which it creates. A file that cannot be read is an error: it is the user's to
-// repair or remove, not ours to overwrite.
-func OpenStore(dir string) (*Store, error) {
+// OpenStore returns the store in dir, which it creates, of the fleet that identity names: several may share a dir. A file
+// that cannot be read is an error: it is the user's to repair or remove, not ours to overwrite.
+func OpenStore(dir, identity string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
-	s := &Store{path: filepath.Join(dir, "state.json")}
+	s := &Store{path: filepath.Join(dir, "state-"+jsonDigest(identity)[:12]+".json")}
 	data, err := os.ReadFile(s.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -72,19 +74,28 @@ func (s *Store) save(m memory) error {
 	if err != nil {
 		return fmt.Errorf("state file: %w", err)
 	}
-	temp := s.path + ".new"
-	if err := os.WriteFile(temp, append(data, '\n'), 0o600); err != nil {
-		return fmt.Errorf("state file: %w", err)
-	}
-	if err := os.Rename(temp, s.path); err != nil {
+	if err := replace(s.path, append(data, '\n')); err != nil {
 		return fmt.Errorf("state file: %w", err)
 	}
 	s.saved = m.clone()
 	return nil
 }
 
+// replace writes a file in such a way that at any moment, a power failure included, it holds the old or the new content.
+func replace(path string, data []byte) error {
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
 func (m memory) clone() memory {
-	c := memory{Placements: map[string]placementMemory{}, Members: map[string]memberMemory{}}
+	c := memory{Applied: m.Applied, Placements: map[string]placementMemory{}, Members: map[string]memberMemory{}}
 	for name, p := range m.Placements {
 		p.Clusters = append([]string(nil), p.Clusters...)
 		c.Placements[name] = p

@@ -17,12 +17,14 @@ func risks(before, after outlook, changes []report.Change) []report.Risk {
 	list := deleteRisks(changes)
 	for _, p := range after.Placements {
 		where := fmt.Sprintf("placement %s (%s, document %d)", p.Name, p.Origin.File, p.Origin.Document)
-		if len(p.Selected) == 0 {
-			list = append(list, report.Risk{Kind: report.RiskNoObject, Message: where + " selects no object: check spec.resourceSelectors"})
-		}
 		if d := after.decisions[p.Name]; len(d.Assignment.Clusters) == 0 {
 			list = append(list, report.Risk{Kind: report.RiskNoCluster, Message: where + " runs on no cluster: " + d.Scheduled.Message})
+		} else if d.Unfilled > 0 {
+			list = append(list, report.Risk{Kind: report.RiskUnfilled, Message: where + ": " + d.Scheduled.Message})
 		}
+	}
+	for _, n := range after.Notices {
+		list = append(list, report.Risk{Kind: report.RiskNotice, Message: n.Error()})
 	}
 	for _, cluster := range slices.Sorted(maps.Keys(before.targets)) {
 		if !after.registered[cluster] {

@@ -36,13 +36,17 @@ func (l *Loop) publishReport(ctx context.Context, r report.Report) {
 		return
 	}
 	digest := reportDigest(r)
-	if digest == l.published {
+	if digest == l.hubShows {
 		return
 	}
+	l.hubShows = digest // a change of the hub from here on is looked at again
 	desired := l.desired
 	start(ctx, l, &l.publish, func(ctx context.Context) error { return l.opt.Hub.Publish(ctx, desired, r) }, func(err error) {
+		news := errorText(l.publishErr) != errorText(err)
+		l.publishErr = err
 		if err != nil {
-			if ctx.Err() == nil {
+			l.hubShows = ""
+			if ctx.Err() == nil && news {
 				l.opt.Log.Warn("status not published on the hub, will be tried again", "error", err)
 			}
 			l.publish.failed(time.Now())
@@ -51,6 +55,11 @@ func (l *Loop) publishReport(ctx context.Context, r report.Report) {
 		l.published = digest
 		l.publish.succeeded()
 	})
+}
+
+// toldHub tells whether the hub shows r, or will not.
+func (l *Loop) toldHub(r report.Report) bool {
+	return l.opt.Hub == nil || l.published == reportDigest(r) || l.publish.failures >= attempts
 }
 
 // reportDigest identifies what a report says, whenever it is said and however lately a reachable member was heard.

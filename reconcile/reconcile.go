@@ -59,8 +59,8 @@ type Member interface {
 
 // Fleet opens members by name. An error tells the operator what is missing; opening is tried again.
 type Fleet interface {
-	// Open never blocks. changed is called, without blocking and never concurrently with itself, whenever what the
-	// member's observing methods return may have changed.
+	// Open never blocks. changed is called, from any goroutine, whenever what the member's observing methods return may have
+	// changed; it does not block either.
 	Open(name string, changed func()) (Member, error)
 }
 
@@ -75,10 +75,11 @@ type Options struct {
 	Builder    Builder
 	Fleet      Fleet
 	Store      *Store
-	Hub        Hub           // nil without a hub
-	Provider   mcs.Provider  // nil without load balancers
-	Paths      []string      // directories of the repository to render; empty for all of it
-	Interval   time.Duration // between two looks at the repository
+	Hub        Hub             // nil without a hub
+	HubChanged <-chan struct{} // holds a token when the hub may show something else than was published
+	Provider   mcs.Provider    // nil without load balancers
+	Paths      []string        // directories of the repository to render; empty for all of it
+	Interval   time.Duration   // between two looks at the repository
 	Log        *slog.Logger
 }
 
@@ -95,10 +96,14 @@ type Loop struct {
 	desired   *render.Desired // the wish in force; nil until a first revision rendered
 	members   map[string]*member
 	memory    memory
+	memoryErr error // why it is not saved
 	schedule  schedule
 	services  services
-	publish   worker
-	published string // digest of the report that was last handed to the hub
+
+	publish    worker
+	published  string // digest of the report that was last published
+	hubShows   string // the same, unless the hub changed since
+	publishErr error
 }
 
 // New returns a loop that Run starts.
@@ -119,44 +124,40 @@ var ErrNotConverged = errors.New("not converged")
 
 // Run reconciles until ctx ends. It returns after every worker has stopped; what was begun can be continued by any later
 // run.
-func (l *Loop) Run(ctx context.Context) error {
-	return l.run(ctx, func(report.Report) bool { return false })
+func (l *Loop) Run(ctx context.Context) {
+	l.run(ctx, func(report.Report) bool { return false })
 }
 
 // RunOnce reconciles until the fleet has converged on the newest revision, or until nothing more will happen without a
 // person. It returns an error wrapping ErrNotConverged in the second case and when ctx ends.
 func (l *Loop) RunOnce(ctx context.Context) error {
-	err := l.run(ctx, func(r report.Report) bool { return r.Converged || l.stuck() })
-	if err != nil {
-		return err
-	}
-	if r := l.Report(); !r.Converged {
+	l.run(ctx, func(r report.Report) bool { return l.source.looked && (r.Converged && l.toldHub(r) || l.stuck()) })
+	if r := l.Report(); !r.Converged || r.HubErr != "" {
 		return ErrNotConverged
 	}
 	return nil
 }
 
-func (l *Loop) run(parent context.Context, done func(report.Report) bool) error {
+func (l *Loop) run(parent context.Context, done func(report.Report) bool) {
 	ctx, stop := context.WithCancel(parent)
 	defer l.shutdown(stop)
 	l.started = time.Now()
 	l.startSource(ctx)
+	l.forward(ctx, l.opt.HubChanged, func() { l.hubShows = "" })
 	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-alarm.C:
 		case fold := <-l.events:
 			fold()
 			l.foldWaiting(ctx)
 		}
-		if err := l.step(ctx, time.Now()); err != nil {
-			return err
-		}
+		l.step(ctx, time.Now())
 		if done(l.Report()) {
-			return nil
+			return
 		}
 		if at, ok := l.due(); ok {
 			alarm.Reset(time.Until(at))
@@ -209,22 +210,29 @@ func (l *Loop) foldWaiting(ctx context.Context) {
 }
 
 // step decides everything anew from what is known now and starts whatever work follows.
-func (l *Loop) step(ctx context.Context, now time.Time) error {
-	l.observe()
-	l.startRender(ctx)
+func (l *Loop) step(ctx context.Context, now time.Time) {
+	l.settleDispute(now)
+	l.startRender(ctx, now)
 	if l.desired != nil {
 		l.openMembers(ctx, now)
+		l.observe()
 		l.decide(now)
 		l.resolveServices(ctx, now)
-		l.planMembers(ctx, now)
-		if err := l.opt.Store.save(l.memory); err != nil {
-			return err
-		}
+		l.planMembers(now)
+		l.remember()
 	}
 	r := l.buildReport(now)
 	l.status.Store(&r)
 	l.publishReport(ctx, r)
-	return nil
+}
+
+// remember keeps the memory for the next start. Failing to is reported and hurts nobody now.
+func (l *Loop) remember() {
+	err := l.opt.Store.save(l.memory)
+	if err != nil && errorText(l.memoryErr) != err.Error() {
+		l.opt.Log.Warn("the memory for the next start is not saved, will be tried again", "error", err)
+	}
+	l.memoryErr = err
 }
 
 // post hands an event to the loop. It blocks while the loop is busy and gives up when ctx ends.

@@ -36,9 +36,9 @@ func (l *Loop) buildReport(now time.Time) report.Report {
 	if len(l.schedule.errs) > 0 {
 		r.Errors = append(slices.Clone(r.Errors), l.schedule.errs...)
 	}
-	r.Applied = l.desired.Revision
+	r.Applied, r.Notices, r.HubErr = l.desired.Revision, l.desired.Notices, errorText(l.publishErr)
 	for _, registered := range l.desired.Members {
-		r.Members = append(r.Members, l.reportMember(registered))
+		r.Members = append(r.Members, l.reportMember(registered, now))
 	}
 	before := map[string][]metav1.Condition{}
 	for _, p := range l.Report().Placements {
@@ -54,7 +54,7 @@ func (l *Loop) buildReport(now time.Time) report.Report {
 	return r
 }
 
-func (l *Loop) reportMember(registered render.Member) report.Member {
+func (l *Loop) reportMember(registered render.Member, now time.Time) report.Member {
 	m := l.members[registered.Name]
 	remembered := l.memory.Members[registered.Name]
 	r := report.Member{Name: registered.Name, Labels: registered.Labels, Joined: unknown,
@@ -64,18 +64,18 @@ func (l *Loop) reportMember(registered render.Member) report.Member {
 		r.Message = errorText(m.err)
 		return r
 	}
-	if m.state.LastSeen.After(r.LastSeen) {
-		r.LastSeen = m.state.LastSeen
-	}
 	if n, known := m.conn.Nodes(); known {
 		r.Nodes = &n
 	}
 	switch m.state.Phase {
 	case fleet.Ready:
-		r.Joined = yes
-		r.Message = errorText(cmp.Or(m.lacks, m.statusErr))
+		r.Joined, r.LastSeen = yes, now // its connection is open and answers pings, however little it has to say
+		r.Message = cmp.Or(errorText(m.lacks), m.observed.Problem, errorText(m.statusErr))
 	case fleet.Unreachable:
 		r.Message = errorText(m.state.Err)
+		if m.state.LastSeen.After(r.LastSeen) {
+			r.LastSeen = m.state.LastSeen
+		}
 	default:
 		r.Message = "connecting"
 	}
@@ -91,14 +91,14 @@ func (l *Loop) reportPlacement(i int, p render.Placement) report.Placement {
 	}
 	for _, cluster := range r.Decision.Assignment.Clusters {
 		if m := l.members[cluster]; m != nil {
-			r.Clusters = append(r.Clusters, m.reportSet(p.Name, r.Selected))
+			r.Clusters = append(r.Clusters, l.reportSet(m, p.Name, r.Selected))
 		}
 	}
 	return r
 }
 
 // reportSet says what became of one placement on m.
-func (m *member) reportSet(set string, refs []api.Ref) report.PlacementOnCluster {
+func (l *Loop) reportSet(m *member, set string, refs []api.Ref) report.PlacementOnCluster {
 	r := report.PlacementOnCluster{Cluster: m.name, Applied: unknown, Healthy: unknown}
 	switch {
 	case m.conn == nil:
@@ -110,6 +110,10 @@ func (m *member) reportSet(set string, refs []api.Ref) report.PlacementOnCluster
 		r.Message = "connecting"
 	case !m.live.Complete:
 		r.Message = missing(m.live)
+	case l.schedule.conflicts[m.name]:
+		r.Applied, r.Message = no, "two placements own an object here, so nothing is applied; see the errors"
+	case m.plannedFor != l.desired:
+		r.Message = "being applied"
 	case m.result.SetErr(set) != nil:
 		r.Applied, r.Message = no, m.result.SetErr(set).Error()
 	case m.plan.Touches(set):
@@ -164,7 +168,7 @@ func (l *Loop) reportServices(r *report.Report) {
 		r.Exports = append(r.Exports, report.Export{
 			Cluster: e.Cluster, Namespace: e.Namespace, Name: e.Name, Created: e.Created,
 			Valid: string(e.Valid.Status), Conflicted: string(e.Conflict.Status),
-			Message: cmp.Or(messageUnless(e.Conflict.Status == metav1.ConditionFalse, e.Conflict.Message), e.Valid.Message), Endpoints: len(e.Endpoints),
+			Message: exportMessage(e), Endpoints: len(e.Endpoints),
 		})
 	}
 	for _, i := range resolution.Imports {
@@ -189,11 +193,12 @@ func (l *Loop) reportServices(r *report.Report) {
 	}
 }
 
-func messageUnless(fine bool, message string) string {
-	if fine {
-		return ""
+// exportMessage says why an export does not count, or else about its conflict.
+func exportMessage(e mcs.ExportVerdict) string {
+	if e.Valid.Status == metav1.ConditionTrue && e.Conflict.Status != metav1.ConditionFalse {
+		return e.Conflict.Message
 	}
-	return message
+	return e.Valid.Message
 }
 
 func errorText(err error) string {

@@ -12,15 +12,19 @@ import (
 
 // sourceState is what is known of the repository.
 type sourceState struct {
-	head      source.Revision // newest revision seen; its Commit is empty before the first
-	fetchErr  error           // why the last look at the repository failed
-	tried     string          // commit that was last rendered to an end, good or refused
+	looked   bool            // the repository has been asked since the start
+	head     source.Revision // newest revision seen; its Commit is empty before the first
+	fetchErr error           // why the last look at the repository failed
+
+	tried     string // commit of the head that was last rendered to an end, good or refused
 	refused   render.ManifestErrors
-	renderErr error // ours or the machine's; tried again
+	disputed  *render.Desired // the head, when all that refuses it is where its placements are now
+	renderErr error           // ours or the machine's; tried again
+	fellBack  bool            // the revision that was in force before the start has been tried
 	render    worker
 }
 
-// startSource renders what the cache holds at once and then looks at the repository for ever.
+// startSource takes up what the cache holds at once and then looks at the repository for ever.
 func (l *Loop) startSource(ctx context.Context) {
 	l.work.Go(func() {
 		if rev, ok := l.opt.Repository.Last(); ok {
@@ -49,20 +53,22 @@ func (l *Loop) startSource(ctx context.Context) {
 
 // fetched folds one look at the repository. A failed one changes nothing but the reason that is reported.
 func (l *Loop) fetched(rev source.Revision, err error) {
+	s := &l.source
+	s.looked = true
 	if err != nil {
-		if l.source.fetchErr == nil || l.source.fetchErr.Error() != err.Error() {
+		if errorText(s.fetchErr) != err.Error() {
 			l.opt.Log.Warn("repository not read, the last good revision stays", "error", err)
 		}
-		l.source.fetchErr = err
+		s.fetchErr = err
 		return
 	}
-	if rev.Commit != l.source.head.Commit {
+	if rev.Commit != s.head.Commit {
 		l.opt.Log.Info("new revision", "commit", rev.Commit, "subject", rev.Subject)
-		l.source.render.stop()
-		l.source.render.succeeded()
-		l.source.renderErr = nil // it was about another revision
+		s.render.stop()
+		s.render.succeeded()
+		s.renderErr, s.disputed = nil, nil // they were about another revision
 	}
-	l.source.fetchErr, l.source.head = nil, rev
+	s.fetchErr, s.head = nil, rev
 }
 
 // rendered is what a render worker brings back.
@@ -71,15 +77,37 @@ type rendered struct {
 	err     error
 }
 
-// startRender renders the head unless that was done.
-func (l *Loop) startRender(ctx context.Context) {
-	s, now := &l.source, time.Now()
-	if s.head.Commit == "" || s.tried == s.head.Commit || !s.render.ready(now) {
+// startRender renders the head, unless that was done.
+func (l *Loop) startRender(ctx context.Context, now time.Time) {
+	s := &l.source
+	if s.head.Commit == "" || !s.render.ready(now) {
 		return
 	}
-	head := s.head
-	start(ctx, l, &s.render, func(ctx context.Context) rendered { return l.renderRevision(ctx, head) },
-		func(out rendered) { l.adopt(ctx, head, out) })
+	if rev := s.head; s.tried != rev.Commit {
+		start(ctx, l, &s.render, func(ctx context.Context) rendered { return l.renderRevision(ctx, rev) },
+			func(out rendered) { l.judge(rev, out) })
+		return
+	}
+	l.fallBack(ctx)
+}
+
+// fallBack renders the revision that was in force before the start when the head is refused: a mistake that somebody
+// pushed meanwhile is no reason to let the fleet go.
+func (l *Loop) fallBack(ctx context.Context) {
+	s, rev := &l.source, l.memory.Applied
+	if l.desired != nil || s.fellBack || rev.Commit == "" || rev.Commit == s.head.Commit {
+		return
+	}
+	s.fellBack = true
+	start(ctx, l, &s.render, func(ctx context.Context) rendered { return l.renderRevision(ctx, rev) }, func(out rendered) {
+		if out.err != nil {
+			l.opt.Log.Warn("the revision that was in force cannot be rendered any more", "commit", rev.Commit, "error", out.err)
+			return
+		}
+		if l.desired == nil {
+			l.adopt(out.desired)
+		}
+	})
 }
 
 func (l *Loop) renderRevision(ctx context.Context, rev source.Revision) rendered {
@@ -95,34 +123,58 @@ func (l *Loop) renderRevision(ctx context.Context, rev source.Revision) rendered
 	return rendered{desired: desired, err: err}
 }
 
-// adopt makes a rendered revision the wish in force, or keeps the one before and the reason.
-func (l *Loop) adopt(ctx context.Context, rev source.Revision, out rendered) {
+// judge makes a rendered head the wish in force, or keeps the one before and the reason.
+func (l *Loop) judge(rev source.Revision, out rendered) {
 	s := &l.source
 	if rev.Commit != s.head.Commit {
 		return // the branch has moved on meanwhile, perhaps away from this revision
 	}
-	if out.err == nil {
-		// Double ownership shows only once the clusters are known; it refuses the revision like any author error.
-		if next := l.decideOn(out.desired, time.Now()); len(next.errs) > 0 {
-			out.err = next.errs
-		}
-	}
 	var authors render.ManifestErrors
-	switch {
-	case out.err == nil:
-		s.tried, s.refused, s.renderErr = rev.Commit, nil, nil
-		s.render.succeeded()
-		l.desired = out.desired
-		for _, m := range l.members {
-			m.apply.stop() // what it was doing belongs to the old wish; the rest is decided anew
-		}
-	case errors.As(out.err, &authors):
-		s.tried, s.refused, s.renderErr = rev.Commit, authors, nil
-		s.render.succeeded()
-		l.opt.Log.Error("revision refused, the one before stays in force", "commit", rev.Commit, "errors", authors.Error())
-	default:
+	if out.err != nil && !errors.As(out.err, &authors) {
 		s.renderErr = out.err
 		s.render.failed(time.Now())
 		l.opt.Log.Error("rendering failed, will be tried again", "commit", rev.Commit, "error", out.err)
+		return
+	}
+	s.tried, s.renderErr = rev.Commit, nil
+	s.render.succeeded()
+	if out.err == nil {
+		s.disputed = out.desired
+		l.settleDispute(time.Now())
+		return
+	}
+	l.refuse(authors)
+}
+
+// settleDispute adopts the head unless one object of it would have two owners on some cluster. That depends on where the
+// placements are, so it is looked at again as long as the head is in dispute.
+func (l *Loop) settleDispute(now time.Time) {
+	s := &l.source
+	if s.disputed == nil {
+		return
+	}
+	if errs := l.decideOn(s.disputed, now).errs; len(errs) > 0 {
+		l.refuse(errs)
+		return
+	}
+	desired := s.disputed
+	s.disputed, s.refused = nil, nil
+	l.adopt(desired)
+}
+
+func (l *Loop) refuse(errs render.ManifestErrors) {
+	if errs.Error() != l.source.refused.Error() {
+		l.opt.Log.Error("revision refused, the one before stays in force", "commit", l.source.head.Commit, "errors", errs.Error())
+	}
+	l.source.refused = errs
+}
+
+// adopt puts a revision in force. What executors are doing for the one before they finish; the rest is decided anew.
+func (l *Loop) adopt(desired *render.Desired) {
+	l.desired = desired
+	l.memory.Applied = desired.Revision
+	l.opt.Log.Info("revision in force", "commit", desired.Revision.Commit, "placements", len(desired.Placements), "members", len(desired.Members))
+	for _, n := range desired.Notices {
+		l.opt.Log.Warn("probably a mistake", "notice", n.Error())
 	}
 }

@@ -2,9 +2,6 @@ package reconcile
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"slices"
 	"time"
 
@@ -16,8 +13,9 @@ import (
 // schedule is where everything goes.
 type schedule struct {
 	decisions []placement.Decision
-	targets   map[string][]apply.Set // nil when errs is not empty: then nothing may be planned
+	targets   map[string][]apply.Set
 	errs      render.ManifestErrors
+	conflicts map[string]bool // clusters on which two placements own an object: nothing may be planned there
 }
 
 // decide schedules the wish in force and remembers the outcome.
@@ -26,7 +24,7 @@ func (l *Loop) decide(now time.Time) {
 	remembered := make(map[string]placementMemory, len(l.desired.Placements))
 	for i, p := range l.desired.Placements {
 		m := l.memory.Placements[p.Name]
-		if digest := specDigest(p); m.SpecDigest != digest {
+		if digest := jsonDigest(p.Spec); m.SpecDigest != digest {
 			m.SpecDigest = digest
 			m.Generation++
 		}
@@ -43,16 +41,20 @@ func (l *Loop) decide(now time.Time) {
 func (l *Loop) decideOn(d *render.Desired, now time.Time) schedule {
 	candidates := candidatesOf(d)
 	var s schedule
+	byName := make(map[string]placement.Decision, len(d.Placements))
 	for _, p := range d.Placements {
-		s.decisions = append(s.decisions, placement.Decide(p.ClusterResourcePlacement, l.assignment(d, p), candidates, now))
+		decision := placement.Decide(p.ClusterResourcePlacement, l.assignment(d, p), candidates, now)
+		s.decisions = append(s.decisions, decision)
+		byName[p.Name] = decision
 	}
-	s.targets, s.errs = Targets(d, s.decisions)
+	s.targets = assign(d, byName)
+	s.errs, s.conflicts = doubleOwners(d, byName)
 	return s
 }
 
-// assignment is where p is now. A member that has synced is asked through its inventory; of any other the last memory
-// counts, because a member that cannot be asked has not forgotten anything. Only clusters that the present policy chose
-// count: a changed policy decides anew.
+// assignment is where p is now: what the members' inventories say and what is remembered, together. A member that cannot
+// be asked has not forgotten anything, and one that could not be reached since the last decision does not know of it. Only
+// clusters that the present policy chose count: a changed policy decides anew.
 func (l *Loop) assignment(d *render.Desired, p render.Placement) placement.Assignment {
 	digest := placement.PolicyDigest(p.Spec.Policy)
 	before := placement.Assignment{PolicyDigest: digest}
@@ -60,25 +62,15 @@ func (l *Loop) assignment(d *render.Desired, p render.Placement) placement.Assig
 	for _, member := range d.Members {
 		m := l.members[member.Name]
 		held := remembered.PolicyDigest == digest && slices.Contains(remembered.Clusters, member.Name)
-		if m != nil && m.live.Complete {
+		if m != nil && m.live.ParentsSynced {
 			parent, ok := m.live.Parents[p.Name]
-			held = ok && parent.PolicyDigest == digest
+			held = held || ok && parent.PolicyDigest == digest
 		}
 		if held {
 			before.Clusters = append(before.Clusters, member.Name)
 		}
 	}
 	return before
-}
-
-// specDigest identifies a placement's spec, to count its generations.
-func specDigest(p render.Placement) string {
-	data, err := json.Marshal(p.Spec)
-	if err != nil { // a decoded spec always encodes
-		panic(err)
-	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:8])
 }
 
 // targetSets is what m shall hold: the placements' sets, the services' set, and an empty set for every inventory there

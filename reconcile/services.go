@@ -13,11 +13,10 @@ import (
 // services is what multi-cluster services came to.
 type services struct {
 	resolution mcs.Resolution
-	state      mcs.State          // what the provider has in place; nil until it was asked
-	asked      []mcs.LoadBalancer // what it was asked for last
+	state      mcs.State // what the provider has in place; nil until it was asked
+	tried      mcs.Plan  // what was last applied
 	provide    worker
 	err        error // why the provider failed as a whole
-	retry      bool  // a load balancer has a problem that another try may solve
 }
 
 // servicesSet is the name of the ApplySet for the objects that services need on a member. It is no valid name for a
@@ -52,86 +51,101 @@ type provided struct {
 	err   error
 }
 
-// startProvider asks the provider for the load balancers of the newest resolution, unless it has been.
+// startProvider brings the load balancers in step with the newest resolution. The same plan is not tried again before its
+// delay; a different one is at once, so that one load balancer's trouble does not keep the others waiting.
 func (l *Loop) startProvider(ctx context.Context, now time.Time) {
 	s := &l.services
-	if l.opt.Provider == nil || !s.provide.ready(now) {
+	if l.opt.Provider == nil || s.provide.running {
 		return
 	}
-	same := s.state != nil && s.err == nil && reflect.DeepEqual(s.asked, s.resolution.LoadBalancers)
-	if same && !s.retry {
+	if s.state == nil {
+		if s.provide.ready(now) {
+			start(ctx, l, &s.provide, func(ctx context.Context) provided {
+				state, err := l.opt.Provider.List(ctx)
+				return provided{state, err}
+			}, func(p provided) { l.provided(ctx, p) })
+		}
 		return
 	}
-	resolution := s.resolution
-	start(ctx, l, &s.provide, func(ctx context.Context) provided { return provide(ctx, l.opt.Provider, resolution) },
-		func(p provided) { l.folded(ctx, resolution, p) })
-}
-
-func provide(ctx context.Context, p mcs.Provider, r mcs.Resolution) provided {
-	state, err := p.List(ctx)
-	if err != nil {
-		return provided{err: err}
-	}
-	plan := p.Plan(r, state)
+	plan := l.opt.Provider.Plan(s.resolution, s.state)
 	if len(plan.Changes) == 0 {
-		return provided{state: state}
+		s.tried = plan
+		s.provide.succeeded()
+		return
 	}
-	state, err = p.Apply(ctx, plan)
-	return provided{state: state, err: err}
+	if reflect.DeepEqual(plan, s.tried) && !s.provide.ready(now) {
+		return
+	}
+	s.tried = plan
+	start(ctx, l, &s.provide, func(ctx context.Context) provided {
+		state, err := l.opt.Provider.Apply(ctx, plan)
+		return provided{state, err}
+	}, func(p provided) { l.provided(ctx, p) })
 }
 
-func (l *Loop) folded(ctx context.Context, asked mcs.Resolution, p provided) {
+// provided folds an answer of the provider.
+func (l *Loop) provided(ctx context.Context, p provided) {
 	s := &l.services
-	s.err, s.asked, s.retry = p.err, asked.LoadBalancers, false
 	if p.err != nil {
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && errorText(s.err) != p.err.Error() {
 			l.opt.Log.Error("load balancers failed, will be tried again", "error", p.err)
 		}
+		s.err = p.err
 		s.provide.failed(time.Now())
 		return
 	}
-	s.state = p.state
+	s.state, s.err = p.state, nil
 	for _, installed := range p.state {
-		s.retry = s.retry || installed.Frontend.Retry
-	}
-	if s.retry {
-		s.provide.failed(time.Now())
-		return
+		if installed.Frontend.Retry {
+			s.provide.failed(time.Now())
+			return
+		}
 	}
 	s.provide.succeeded()
 }
 
-// settle is how long a member may take to show a status that was written, before it is written again.
+// settle is how long a member may take to show a status that was written, before it is written again. It also damps a
+// quarrel with another writer of the same status.
 const settle = 5 * time.Second
 
 // startStatuses writes the statuses that differ from what the members show.
 func (l *Loop) startStatuses(ctx context.Context, now time.Time) {
-	byMember := map[string][]mcs.StatusWrite{}
-	for _, w := range l.services.resolution.Statuses(l.services.state, now) {
-		byMember[w.Cluster] = append(byMember[w.Cluster], w)
-	}
+	// Without a clock the same differences give the same value.
+	wanted := byCluster(l.services.resolution.Statuses(l.services.state, time.Time{}))
+	writes := byCluster(l.services.resolution.Statuses(l.services.state, now))
 	for _, m := range l.sortedMembers() {
-		m.statuses = byMember[m.name]
-		if len(m.statuses) == 0 || m.conn == nil || m.state.Phase != fleet.Ready || !m.status.ready(now) {
+		m.statuses = wanted[m.name]
+		if len(m.statuses) == 0 || m.conn == nil || m.state.Phase != fleet.Ready || m.status.running {
 			continue
 		}
-		writes := m.statuses
-		start(ctx, l, &m.status, func(ctx context.Context) error { return m.conn.WriteStatuses(ctx, writes) },
+		if reflect.DeepEqual(m.statuses, m.written) && !m.status.ready(now) {
+			continue
+		}
+		m.written = m.statuses
+		start(m.ctx, l, &m.status, func(ctx context.Context) error { return m.conn.WriteStatuses(ctx, writes[m.name]) },
 			func(err error) { l.statusesWritten(ctx, m, err) })
 	}
 }
 
-// statusesWritten folds a write of statuses. The next one waits until the member shows a change, which is most likely
-// this one.
+func byCluster(writes []mcs.StatusWrite) map[string][]mcs.StatusWrite {
+	grouped := map[string][]mcs.StatusWrite{}
+	for _, w := range writes {
+		grouped[w.Cluster] = append(grouped[w.Cluster], w)
+	}
+	return grouped
+}
+
+// statusesWritten folds a write of statuses.
 func (l *Loop) statusesWritten(ctx context.Context, m *member, err error) {
-	m.statusErr = err
 	if err != nil {
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && errorText(m.statusErr) != err.Error() {
 			l.opt.Log.Warn("statuses not written, will be tried again", "member", m.name, "error", err)
 		}
+		m.statusErr = err
 		m.status.failed(time.Now())
 		return
 	}
+	m.statusErr = nil
 	m.status.failures = 0
 	m.status.retryAt = time.Now().Add(settle)
 }

@@ -24,9 +24,14 @@ func Targets(d *render.Desired, decisions []placement.Decision) (map[string][]ap
 	for _, dec := range decisions {
 		byName[dec.Name] = dec
 	}
-	if errs := doubleOwners(d, byName); len(errs) > 0 {
+	if errs, _ := doubleOwners(d, byName); len(errs) > 0 {
 		return nil, errs
 	}
+	return assign(d, byName), nil
+}
+
+// assign returns the Sets of every cluster, whether or not two of them hold the same object.
+func assign(d *render.Desired, byName map[string]placement.Decision) map[string][]apply.Set {
 	targets := map[string][]apply.Set{}
 	for _, p := range d.Placements {
 		dec, ok := byName[p.Name]
@@ -46,7 +51,7 @@ func Targets(d *render.Desired, decisions []placement.Decision) (map[string][]ap
 	for _, sets := range targets {
 		slices.SortFunc(sets, func(a, b apply.Set) int { return strings.Compare(a.Name, b.Name) })
 	}
-	return targets, nil
+	return targets
 }
 
 // candidatesOf returns the registered members as scheduling sees them.
@@ -71,19 +76,24 @@ type overlap struct {
 	objects       []render.Object
 }
 
-// doubleOwners returns one error for each pair of placements that bring the same object to the same cluster.
-func doubleOwners(d *render.Desired, decisions map[string]placement.Decision) render.ManifestErrors {
+// doubleOwners returns one error for each pair of placements that bring the same object to the same cluster, and those
+// clusters.
+func doubleOwners(d *render.Desired, decisions map[string]placement.Decision) (render.ManifestErrors, map[string]bool) {
 	var errs render.ManifestErrors
+	on := map[string]bool{}
 	for _, o := range overlaps(d) {
 		o.clusters = shared(decisions[o.first.Name].Assignment.Clusters, decisions[o.second.Name].Assignment.Clusters)
 		if len(o.clusters) > 0 {
 			errs = append(errs, o.manifestError())
+			for _, cluster := range o.clusters {
+				on[cluster] = true
+			}
 		}
 	}
 	slices.SortFunc(errs, func(a, b render.ManifestError) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Document, b.Document), cmp.Compare(a.Message, b.Message))
 	})
-	return errs
+	return errs, on
 }
 
 // overlaps returns the pairs of placements that select an object in common, whatever their clusters. It works from the

@@ -8,16 +8,16 @@ import (
 // worker is one kind of background work: at most one piece runs, and one that failed waits before the next try.
 type worker struct {
 	running  bool
-	stopped  bool // what runs, or ran last, was cancelled: its failure means nothing
 	cancel   context.CancelFunc
 	failures int
 	retryAt  time.Time
 }
 
-// start runs do in the background, and folds its result in the loop. The worker must be ready.
+// start runs do in the background and folds its result in the loop. The worker must not be running. When ctx ends, do is
+// cancelled and its result is of no interest any more.
 func start[T any](ctx context.Context, l *Loop, w *worker, do func(context.Context) T, fold func(T)) {
 	workCtx, cancel := context.WithCancel(ctx)
-	w.running, w.stopped, w.cancel = true, false, cancel
+	w.running, w.cancel = true, cancel
 	l.work.Go(func() {
 		defer cancel()
 		result := do(workCtx)
@@ -49,7 +49,6 @@ func (w *worker) ready(now time.Time) bool { return !w.running && !now.Before(w.
 // stop cancels the piece of work that runs, if any.
 func (w *worker) stop() {
 	if w.cancel != nil {
-		w.stopped = true
 		w.cancel()
 	}
 }

@@ -187,6 +187,7 @@ func (d *Desired) place(scopes scopes) ManifestErrors {
 	for _, o := range d.Objects {
 		if !placed[api.RefOf(o.Unstructured)] {
 			d.Unplaced = append(d.Unplaced, o)
+			d.Notices = append(d.Notices, o.mistake("", "%s is selected by no placement, so it runs nowhere", api.RefOf(o.Unstructured)))
 		}
 	}
 	d.Notices = MergeErrors(d.Notices)

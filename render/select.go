@@ -3,6 +3,7 @@ package render
 import (
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -54,8 +55,18 @@ func matcher(sel v1beta1.ResourceSelector) (func(Object) bool, bool) {
 	kind := schema.GroupKind{Group: sel.Group, Kind: sel.Kind}
 	return func(o Object) bool {
 		return o.GetNamespace() == "" && o.GroupVersionKind().GroupKind() == kind &&
-			(sel.Name == "" || sel.Name == o.GetName()) && selector.Matches(labels.Set(o.GetLabels()))
+			(sel.Name == "" || sel.Name == o.GetName()) && selector.Matches(labelsOf(o))
 	}, true
+}
+
+// labelsOf returns the labels that o has on a cluster: its own, and on a Namespace the one that every API server sets
+// (https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-metadata-name).
+func labelsOf(o Object) labels.Set {
+	set := labels.Set(o.GetLabels())
+	if isNamespace(o) {
+		set = labels.Merge(set, labels.Set{corev1.LabelMetadataName: o.GetName()})
+	}
+	return set
 }
 
 // choose returns the objects that match, and what lives in those of them that are Namespaces.

@@ -72,15 +72,24 @@ func chain() []stage {
 			name:    "Applied",
 			whole:   reasons{"ApplySucceeded", "ApplyFailed", "ApplyPending"},
 			cluster: reasons{"AllWorkHaveBeenApplied", "NotAllWorkHaveBeenApplied", "ApplyPending"},
-			look:    func(c PlacementOnCluster) outcome { return outcome{statusOf(c.Applied), c.Message} },
+			look:    func(c PlacementOnCluster) outcome { return outcomeOf(c.Applied, c.Message) },
 		},
 		{
 			name:    "Available",
 			whole:   reasons{"ResourceAvailable", "ResourceNotAvailableYet", "ResourceAvailableUnknown"},
 			cluster: reasons{"AllWorkAreAvailable", "NotAllWorkAreAvailable", "ResourceAvailableUnknown"},
-			look:    func(c PlacementOnCluster) outcome { return outcome{statusOf(c.Healthy), c.Message} },
+			look:    func(c PlacementOnCluster) outcome { return outcomeOf(c.Healthy, c.Message) },
 		},
 	}
+}
+
+// outcomeOf is the outcome of a word of the Report. message tells what is wrong, so it belongs to no success.
+func outcomeOf(word, message string) outcome {
+	o := outcome{status: statusOf(word), message: message}
+	if o.status == metav1.ConditionTrue {
+		o.message = ""
+	}
+	return o
 }
 
 // statusOf reads a word of the Report. Anything but True and False is Unknown: silence is no answer.

@@ -195,7 +195,7 @@ func TestClusterConditions(t *testing.T) {
 			chain("Applied False NotAllWorkHaveBeenApplied: denied")},
 		"Unreachable": {"silence is Unknown", on("a", "", "", "unreachable"), chain("Applied Unknown ApplyPending: unreachable")},
 		"Sick": {"health comes after applying", on("a", "True", "False", "crash loop"),
-			chain("Applied True AllWorkHaveBeenApplied: crash loop", "Available False NotAllWorkAreAvailable: crash loop")},
+			chain("Applied True AllWorkHaveBeenApplied: ", "Available False NotAllWorkAreAvailable: crash loop")},
 		"Lost": {"health may be unknown", on("a", "True", "Unknown", ""),
 			chain("Applied True AllWorkHaveBeenApplied: ", "Available Unknown ResourceAvailableUnknown: ")},
 		"Unfilled": {"a slot without a cluster could not be scheduled", on("", "", "", ""), []string{"Scheduled False ScheduleFailed: as wished"}},

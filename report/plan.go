@@ -66,8 +66,9 @@ const (
 	RiskDeleteNamespace = "DeleteNamespace" // and everything in it
 	RiskDeleteCRD       = "DeleteCRD"       // and every object of the kind
 	RiskDeleteStorage   = "DeleteStorage"   // a volume, a claim, or the workload that owns claims
-	RiskNoObject        = "NoObject"        // a placement whose selectors choose nothing
 	RiskNoCluster       = "NoCluster"       // a placement that runs nowhere
+	RiskUnfilled        = "Unfilled"        // a placement that names clusters which are not there
+	RiskNotice          = "Notice"          // probably a mistake in a manifest, though no error
 	RiskMemberRemoved   = "MemberRemoved"   // its objects stay, unattended
 	RiskBaseInvalid     = "BaseInvalid"     // Base could not be planned, so every object shows as new
 )

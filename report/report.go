@@ -22,6 +22,8 @@ type Report struct {
 	Applied    source.Revision        `json:"applied"`               // commit whose manifests are in force
 	SourceErr  string                 `json:"sourceError,omitempty"` // why Head may be behind the repository
 	Errors     []render.ManifestError `json:"errors,omitempty"`      // author errors of Head; then Applied is older
+	Notices    []render.ManifestError `json:"notices,omitempty"`     // of Applied: probably mistakes, though no errors
+	HubErr     string                 `json:"hubError,omitempty"`    // why the hub does not show this
 	Converged  bool                   `json:"converged"`             // everything of Applied is in place and healthy
 	Members    []Member               `json:"members"`
 	Placements []Placement            `json:"placements"`

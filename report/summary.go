@@ -20,8 +20,13 @@ func Summary(r Report) string {
 	if r.SourceErr != "" {
 		fmt.Fprintf(&b, "repository: %s\n", oneLine(r.SourceErr))
 	}
+	if r.HubErr != "" {
+		fmt.Fprintf(&b, "hub: %s\n", oneLine(r.HubErr))
+	}
 	lines(&b, "error", t.errors)
+	lines(&b, "not healthy", t.unhealthy)
 	lines(&b, "not reachable", t.unreachable)
+	lines(&b, "notice", t.notices)
 	return b.String()
 }
 
@@ -48,7 +53,9 @@ func shortCommit(commit string) string { return commit[:min(12, len(commit))] }
 type totals struct {
 	slots, applied, healthy int // pairs of placement and selected cluster
 	errors                  []string
+	unhealthy               []string
 	unreachable             []string
+	notices                 []string
 }
 
 func (r Report) totals() totals {
@@ -68,15 +75,24 @@ func (r Report) totals() totals {
 			case "False":
 				t.errors = append(t.errors, fmt.Sprintf("placement %s on %s: %s", p.Name, c.Cluster, c.Message))
 			}
-			if c.Healthy == "True" {
+			switch c.Healthy {
+			case "True":
 				t.healthy++
+			case "False":
+				t.unhealthy = append(t.unhealthy, fmt.Sprintf("placement %s on %s: %s", p.Name, c.Cluster, c.Message))
 			}
 		}
 	}
 	for _, m := range r.Members {
-		if m.Joined != "True" {
+		switch {
+		case m.Joined != "True":
 			t.unreachable = append(t.unreachable, m.Name+": "+m.Message)
+		case m.Message != "":
+			t.errors = append(t.errors, "member "+m.Name+": "+m.Message)
 		}
+	}
+	for _, n := range r.Notices {
+		t.notices = append(t.notices, n.Error())
 	}
 	return t
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gitfleet/gitfleet/internal/web"
+	"github.com/gitfleet/gitfleet/render"
 	"github.com/gitfleet/gitfleet/report"
 )
 
@@ -27,12 +28,23 @@ func newGet() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			warnOf(cmd.ErrOrStderr(), r)
 			return printReport(cmd.OutOrStdout(), r, args[0], output)
 		},
 	}
 	cmd.Flags().StringVar(&server, "server", "http://127.0.0.1:8484", "address that the running gitfleet listens on")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "wide, json or yaml")
 	return cmd
+}
+
+// warnOf says when the tables are not about the newest commit, which they cannot show.
+func warnOf(w io.Writer, r report.Report) {
+	if r.SourceErr != "" {
+		fmt.Fprintln(w, "warning: repository:", r.SourceErr)
+	}
+	if len(r.Errors) > 0 {
+		fmt.Fprintf(w, "warning: commit %.12s is refused, %.12s stays in force:\n%s\n", r.Head.Commit, r.Applied.Commit, render.ManifestErrors(r.Errors))
+	}
 }
 
 func isOutput(output string) bool {

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
 
 	"github.com/gitfleet/gitfleet/api/crd"
 	"github.com/gitfleet/gitfleet/apply"
@@ -14,15 +17,54 @@ import (
 	"github.com/gitfleet/gitfleet/reconcile"
 )
 
-// members opens member clusters with the credentials of kubeconfig files.
-type members struct{ credentials *fleet.Kubeconfigs }
+// members opens member clusters with the credentials of kubeconfig files. The files are read at each opening, so that a
+// context which is added is found without a restart.
+type members struct {
+	kubeconfigs []string
 
-// Open implements reconcile.Fleet.
-func (m members) Open(name string, changed func()) (reconcile.Member, error) {
-	cfg, err := m.credentials.Config(name)
+	mu      sync.Mutex
+	servers map[string]string // API server to the member that is open there
+}
+
+// Open implements reconcile.Fleet. Two members may not share an API server: each would remove what the other applies.
+func (m *members) Open(name string, changed func()) (reconcile.Member, error) {
+	credentials, err := fleet.LoadKubeconfigs(m.kubeconfigs...)
 	if err != nil {
 		return nil, err
 	}
+	cfg, err := credentials.Config(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.claim(cfg.Host, name); err != nil {
+		return nil, err
+	}
+	conn, err := openMember(name, cfg, changed)
+	if err != nil {
+		m.release(cfg.Host)
+		return nil, err
+	}
+	conn.release = func() { m.release(cfg.Host) }
+	return conn, nil
+}
+
+func (m *members) claim(server, name string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if other, taken := m.servers[server]; taken {
+		return fmt.Errorf("members %s and %s have the same API server, %s; remove one of them", other, name, server)
+	}
+	m.servers[server] = name
+	return nil
+}
+
+func (m *members) release(server string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.servers, server)
+}
+
+func openMember(name string, cfg *rest.Config, changed func()) (*memberConn, error) {
 	session, err := fleet.Open(name, cfg, changed)
 	if err != nil {
 		return nil, err
@@ -44,6 +86,7 @@ type memberConn struct {
 	executor    *applykube.Executor
 	services    *mcskube.Observer
 	definitions *applykube.CRDs
+	release     func() // gives the API server free for another member
 }
 
 var _ reconcile.Member = (*memberConn)(nil)
@@ -52,11 +95,20 @@ var _ reconcile.Member = (*memberConn)(nil)
 func (m *memberConn) Close() {
 	m.objects.Close()
 	m.Session.Close()
+	m.release()
 }
 
 func (m *memberConn) Track(kinds []schema.GroupVersionKind) { m.objects.Track(kinds) }
 func (m *memberConn) Live() apply.Live                      { return m.objects.Live() }
-func (m *memberConn) Services() mcs.Observed                { return m.services.Observe() }
+
+// Services implements reconcile.Member.
+func (m *memberConn) Services() mcs.Observed {
+	o := m.services.Observe()
+	if err := m.services.Err(); err != nil && !o.Synced {
+		o.Problem = err.Error()
+	}
+	return o
+}
 
 func (m *memberConn) Prepare(ctx context.Context) error {
 	return m.definitions.Ensure(ctx)

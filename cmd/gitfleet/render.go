@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/gitfleet/gitfleet/reconcile"
 	"github.com/gitfleet/gitfleet/render"
 	"github.com/gitfleet/gitfleet/render/kustomize"
 	"github.com/gitfleet/gitfleet/source"
@@ -26,7 +29,7 @@ and prints the objects as 'kustomize build' would. It exits with 1 and prints ev
 			if len(args) == 1 {
 				dir = args[0]
 			}
-			objects, err := renderDir(cmd.Context(), dir, paths)
+			objects, err := renderDir(cmd.Context(), dir, paths, cmd.ErrOrStderr())
 			if err != nil {
 				return printAuthorErrors(cmd, err)
 			}
@@ -37,8 +40,8 @@ and prints the objects as 'kustomize build' would. It exits with 1 and prints ev
 	return cmd
 }
 
-// renderDir renders a working tree and checks it as a revision would be.
-func renderDir(ctx context.Context, dir string, paths []string) ([]render.Object, error) {
+// renderDir renders a working tree and checks it as a revision would be. What is probably a mistake goes to notices.
+func renderDir(ctx context.Context, dir string, paths []string, notices io.Writer) ([]render.Object, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
@@ -52,8 +55,17 @@ func renderDir(ctx context.Context, dir string, paths []string) ([]render.Object
 	if err != nil {
 		return nil, err
 	}
-	_, err = render.Compose(source.Revision{}, objects)
-	return objects, err
+	desired, err := render.Compose(source.Revision{}, objects)
+	if err != nil {
+		return nil, err
+	}
+	if plan := reconcile.OfflinePlan(nil, desired, time.Now()); len(plan.Errors) > 0 {
+		return nil, render.ManifestErrors(plan.Errors)
+	}
+	for _, n := range desired.Notices {
+		fmt.Fprintln(notices, "notice:", n)
+	}
+	return objects, nil
 }
 
 // printAuthorErrors prints author errors one a line, as compilers do, and leaves every other error to the caller.

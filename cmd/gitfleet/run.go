@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -133,24 +134,26 @@ func run(ctx context.Context, o runOptions, stdout, stderr io.Writer) (err error
 	}
 	defer func() { err = errors.Join(err, repository.Close()) }()
 	opt := reconcile.Options{Repository: repository, Paths: o.paths, Interval: o.interval, Log: log}
-	if opt.Store, err = reconcile.OpenStore(o.stateDir); err != nil {
+	identity := strings.Join(append([]string{o.repository.url, o.repository.ref}, o.paths...), "\n")
+	if opt.Store, err = reconcile.OpenStore(o.stateDir, identity); err != nil {
 		return err
 	}
 	if opt.Builder, err = newBuilder(); err != nil {
 		return err
 	}
-	credentials, err := fleet.LoadKubeconfigs(o.kubeconfigs...)
-	if err != nil {
-		return err
+	if _, err := fleet.LoadKubeconfigs(o.kubeconfigs...); err != nil {
+		return err // now, not when the first member is opened
 	}
-	opt.Fleet = members{credentials}
+	opt.Fleet = &members{kubeconfigs: o.kubeconfigs, servers: map[string]string{}}
 	if o.hubKubeconfig != "" {
-		session, err := openHub(o.hubKubeconfig, o.hubContext)
+		changed := make(chan struct{}, 1)
+		session, err := openHub(o.hubKubeconfig, o.hubContext, changed)
 		if err != nil {
 			return err
 		}
 		defer session.Close()
 		opt.Hub = hub.NewPublisher(session, applykube.NewCRDs(session, crd.Hub()).Ensure)
+		opt.HubChanged = changed
 	}
 	if o.loadBalancer == loadBalancerLocal {
 		provider, err := openLocal(o.dialMap)
@@ -175,12 +178,18 @@ func openLocal(dialMap string) (*local.Provider, error) {
 	return local.New(local.Options{DialMap: mappings})
 }
 
-func openHub(kubeconfig, context string) (*fleet.Session, error) {
+// openHub opens the hub. changed holds a token whenever something there has changed since it was last taken.
+func openHub(kubeconfig, context string, changed chan<- struct{}) (*fleet.Session, error) {
 	cfg, err := fleet.LoadContext(kubeconfig, context)
 	if err != nil {
 		return nil, fmt.Errorf("--hub-kubeconfig: %w", err)
 	}
-	return fleet.Open("hub", cfg, func() {})
+	return fleet.Open("hub", cfg, func() {
+		select {
+		case changed <- struct{}{}:
+		default: // the token before has not been taken yet
+		}
+	})
 }
 
 // runOnce makes one pass and prints what it came to.
@@ -201,7 +210,8 @@ func runOnce(ctx context.Context, loop *reconcile.Loop, timeout time.Duration, s
 // runServing runs the loop and the HTTP server until ctx ends or one of them fails.
 func runServing(ctx context.Context, loop *reconcile.Loop, listen string, stdout io.Writer) error {
 	if listen == "" {
-		return loop.Run(ctx)
+		loop.Run(ctx)
+		return nil
 	}
 	listener, err := net.Listen("tcp", listen)
 	if err != nil {
@@ -218,13 +228,14 @@ func runServing(ctx context.Context, loop *reconcile.Loop, listen string, stdout
 			cancel(fmt.Errorf("HTTP server: %w", err))
 		}
 	}()
-	runErr := loop.Run(ctx)
-	if cause := context.Cause(ctx); runErr == nil && cause != nil && !errors.Is(cause, context.Canceled) {
-		runErr = cause
+	loop.Run(ctx)
+	failure := context.Cause(ctx)
+	if errors.Is(failure, context.Canceled) {
+		failure = nil
 	}
 	shutdown, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer stop()
 	closeErr := server.Shutdown(shutdown)
 	<-served
-	return errors.Join(runErr, closeErr)
+	return errors.Join(failure, closeErr)
 }
