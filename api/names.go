@@ -14,6 +14,9 @@ const (
 	// AnnotationRevision on an ApplySet parent is the commit that caused its last change.
 	AnnotationRevision = "gitfleet.dev/revision"
 
+	// AnnotationSource on an ApplySet parent names the repository, branch and directories that the wish comes from.
+	AnnotationSource = "gitfleet.dev/source"
+
 	// AnnotationPolicyDigest on an ApplySet parent is the digest of the policy that chose the cluster.
 	AnnotationPolicyDigest = "gitfleet.dev/policy-digest"
 

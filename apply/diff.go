@@ -63,7 +63,7 @@ type setDiffer struct {
 }
 
 func (d *setDiffer) plan(set Set) SetPlan {
-	p := SetPlan{Set: set, After: Parent{Name: set.Name, PolicyDigest: set.PolicyDigest}}
+	p := SetPlan{Set: set, After: Parent{Name: set.Name, PolicyDigest: set.PolicyDigest, Source: set.Source}}
 	if why, damaged := d.live.Damaged[ParentName(set.Name)]; damaged {
 		p.Err = fmt.Errorf("inventory ConfigMap %s/%s is unreadable: %s; restore it, or delete it to adopt again what is rendered (objects that are no longer rendered then stay)",
 			api.SystemNamespace, ParentName(set.Name), why)
@@ -72,6 +72,10 @@ func (d *setDiffer) plan(set Set) SetPlan {
 	before := Parent{Name: set.Name}
 	if parent, ok := d.live.Parents[set.Name]; ok {
 		before, p.Before = parent, &parent
+	}
+	if p.Before != nil && before.Source != set.Source && !set.TakeOver {
+		p.Err = &ForeignError{Set: set.Name, Source: before.Source}
+		return p
 	}
 	items := make(map[api.Ref]Item, len(before.Items))
 	for _, it := range before.Items {

@@ -79,6 +79,7 @@ func EncodeParent(p Parent) (*corev1.ConfigMap, error) {
 				api.ApplySetNamespacesAnno: additionalNamespaces(p.Items),
 				api.AnnotationRevision:     p.Revision,
 				api.AnnotationPolicyDigest: p.PolicyDigest,
+				api.AnnotationSource:       p.Source,
 			},
 		},
 		Data: map[string]string{setKey: p.Name, itemsKey: items},
@@ -93,6 +94,7 @@ func DecodeParent(cm *corev1.ConfigMap) (Parent, error) {
 		ResourceVersion: cm.ResourceVersion,
 		Revision:        cm.Annotations[api.AnnotationRevision],
 		PolicyDigest:    cm.Annotations[api.AnnotationPolicyDigest],
+		Source:          cm.Annotations[api.AnnotationSource],
 	}
 	if p.Name == "" || cm.Name != ParentName(p.Name) {
 		return Parent{}, fmt.Errorf("data.%s names the set %q, whose parent would be called %q", setKey, p.Name, ParentName(p.Name))

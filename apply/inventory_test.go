@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -15,7 +16,7 @@ import (
 	"github.com/gitfleet/gitfleet/api"
 )
 
-var sample = Parent{Name: "web", ResourceVersion: "7", Revision: "aaa", PolicyDigest: "p", Items: []Item{
+var sample = Parent{Name: "web", ResourceVersion: "7", Source: "https://git.example.com/fleet.git main", Revision: "aaa", PolicyDigest: "p", Items: []Item{
 	{Ref: api.Ref{Kind: "ConfigMap", Namespace: "gitfleet-system", Name: "x"}, Version: "v1"},
 	{Ref: api.Ref{Kind: "Namespace", Name: "two"}, Version: "v1", UID: "u1", EntryHash: "h1"},
 	{Ref: api.Ref{Group: "apps", Kind: "Deployment", Namespace: "one", Name: "web"}, Version: "v1", UID: "u2", EntryHash: "h2"},
@@ -35,6 +36,7 @@ func TestParentIsAnApplySet(t *testing.T) {
 			"applyset.kubernetes.io/tooling":               "gitfleet/v1",
 			"applyset.kubernetes.io/contains-group-kinds":  "ConfigMap,Deployment.apps,Namespace",
 			"applyset.kubernetes.io/additional-namespaces": "one,two",
+			"gitfleet.dev/source":                          "https://git.example.com/fleet.git main",
 			"gitfleet.dev/revision":                        "aaa",
 			"gitfleet.dev/policy-digest":                   "p",
 		},
@@ -147,4 +149,19 @@ func FuzzDecodeParent(f *testing.F) {
 			t.Errorf("%q of set %q: read %+v, written and read again %+v, %v", items, set, p, q, err)
 		}
 	})
+}
+
+func TestDiffLeavesAnotherSourcesInventoryAlone(t *testing.T) {
+	live := Live{Complete: true, ParentsSynced: true, Parents: map[string]Parent{"web": sample}, Objects: map[api.Ref]LiveObject{}}
+	set := Set{Name: "web", Source: "https://git.example.com/other.git main", Revision: "bbb"}
+	plan := Diff("c", []Set{set}, live, time.Time{})
+	var foreign *ForeignError
+	if len(plan.Sets) != 1 || !errors.As(plan.Sets[0].Err, &foreign) || len(plan.Sets[0].Prune) > 0 {
+		t.Errorf("a Set of the same name from another source: plan is\n%swant only an error naming the owner", plan)
+	}
+	set.TakeOver = true
+	plan = Diff("c", []Set{set}, live, time.Time{})
+	if len(plan.Sets) != 1 || plan.Sets[0].Err != nil || len(plan.Sets[0].Prune) != len(sample.Items) {
+		t.Errorf("the same when it is taken over: plan is\n%swant all %d objects pruned", plan, len(sample.Items))
+	}
 }

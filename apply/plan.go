@@ -19,6 +19,8 @@ import (
 // A cluster that a placement left still gets its Set, with no objects: deleting is applying nothing.
 type Set struct {
 	Name         string          // the owner's name; the parent's name is derived from it
+	Source       string          // where the wish comes from: repository, branch, directories
+	TakeOver     bool            // the Set is taken over when its inventory is another source's
 	Revision     string          // commit of the wish
 	PolicyDigest string          // placement policy that chose this cluster; recorded in the parent for stickiness
 	Objects      []render.Object // no two with the same ref, here or in another Set of the same cluster
@@ -63,6 +65,7 @@ type LiveObject struct {
 type Parent struct {
 	Name            string // Set name
 	ResourceVersion string // the fence: a second writer fails on it
+	Source          string // where the wish comes from; another source's inventory is not ours
 	Revision        string // commit that caused the last change
 	PolicyDigest    string
 	Items           []Item // sorted by Ref
@@ -70,7 +73,7 @@ type Parent struct {
 
 // Equal compares what is recorded; the resourceVersion is not.
 func (p Parent) Equal(o Parent) bool {
-	return p.Name == o.Name && p.Revision == o.Revision && p.PolicyDigest == o.PolicyDigest && slices.Equal(p.Items, o.Items)
+	return p.Name == o.Name && p.Source == o.Source && p.Revision == o.Revision && p.PolicyDigest == o.PolicyDigest && slices.Equal(p.Items, o.Items)
 }
 
 // Item is one object of an inventory.

@@ -36,6 +36,19 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 // inventory; plan again.
 var ErrStale = errors.New("the plan is older than our own last write to its inventory: plan again")
 
+// ForeignError tells that an inventory belongs to a Set of the same name from another source. Applying ours would remove
+// what only theirs holds.
+type ForeignError struct {
+	Set    string
+	Source string // the owner; empty when it is not recorded
+}
+
+// Error names the owner and what to do.
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("inventory ConfigMap %s/%s belongs to %q, another repository, branch or path; if that has moved here, run once with --take-over, "+
+		"otherwise give the placement another name", api.SystemNamespace, ParentName(e.Set), e.Source)
+}
+
 // FencedError tells that an inventory was written by somebody else since it was observed. Nothing was applied under it;
 // the next plan is made from what is there now. When it keeps coming back, two processes manage the same cluster.
 type FencedError struct {

@@ -1,6 +1,9 @@
 package reconcile
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/fleet"
 	"github.com/gitfleet/gitfleet/report"
@@ -22,11 +25,29 @@ func (l *Loop) converged(r report.Report) bool {
 		}
 	}
 	for _, m := range l.members {
-		if m.state.Phase != fleet.Ready || !m.live.Complete || !m.observed.Synced || m.plannedFor != l.desired || m.busy() || m.lacks != nil || len(m.statuses) > 0 {
+		if m.state.Phase != fleet.Ready || !m.live.Complete || !m.observed.Synced || m.plannedFor != l.desired || m.busy() || m.lacks != nil || len(m.statuses) > 0 || m.terminating() != "" {
 			return false
 		}
 	}
 	return !l.services.provide.running && l.services.err == nil
+}
+
+// terminating names an object of ours that is being deleted and still there, and counts the others; "" when there is none.
+func (m *member) terminating() string {
+	var names []string
+	for ref, o := range m.live.Objects {
+		if o.Deleting && !o.Controlled {
+			names = append(names, ref.String())
+		}
+	}
+	slices.Sort(names)
+	switch len(names) {
+	case 0:
+		return ""
+	case 1:
+		return names[0] + " is still being deleted"
+	}
+	return fmt.Sprintf("%s and %d more are still being deleted", names[0], len(names)-1)
 }
 
 // busy tells whether something is being done on m or left to do without anybody's help.
@@ -67,9 +88,9 @@ func (m *member) pending() bool {
 		return true
 	}
 	for _, o := range m.live.Objects {
-		if o.Health.Status == apply.InProgress || o.Health.Status == apply.Terminating {
+		if o.Health.Status == apply.InProgress {
 			return true
 		}
 	}
-	return false
+	return m.terminating() != ""
 }

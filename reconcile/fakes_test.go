@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -161,8 +162,8 @@ func (s session) Apply(_ context.Context, plan apply.Plan) apply.Result {
 	s.plans = append(s.plans, plan.String())
 	result := apply.Result{Cluster: s.name, Errs: map[string]error{}}
 	for _, set := range plan.Sets {
-		if s.refuse != nil {
-			result.Errs[set.Set.Name] = s.refuse
+		if err := cmp.Or(set.Err, s.refuse); err != nil {
+			result.Errs[set.Set.Name] = err
 			continue
 		}
 		s.execute(set)

@@ -158,6 +158,70 @@ func TestLoopLeavesARemovedMemberAlone(t *testing.T) {
 	}
 }
 
+func TestLoopLeavesAnotherSourceAlone(t *testing.T) {
+	east := newCluster("east")
+	repo := &repository{}
+	repo.push("c1", memberCluster("east", "e"), ns("web"), placeOn("web", "e"))
+	l, stop := startLoop(t, repo, fakeFleet{"east": east}, t.TempDir())
+	await(t, l, "the first commit", convergedOn("c1"))
+	stop()
+	east.set(func() {
+		web := east.parents["web"]
+		web.Source = "https://git.example.com/other.git main"
+		east.parents["web"] = web
+	})
+	repo.push("c2", memberCluster("east", "e"), ns("web"))
+	l, _ = startLoop(t, repo, fakeFleet{"east": east}, t.TempDir())
+	await(t, l, "a commit without the placement", convergedOn("c2"))
+	if got := east.holds(); len(got) != 1 {
+		t.Errorf("what another repository placed is gone: east holds %q", got)
+	}
+	repo.push("c3", memberCluster("east", "e"), ns("web"), placeOn("web", "e"))
+	r := await(t, l, "a placement of the same name", func(r report.Report) bool {
+		return r.Applied.Commit == "c3" && r.Placements[0].Clusters[0].Applied == no
+	})
+	if message := r.Placements[0].Clusters[0].Message; !strings.Contains(message, "other.git") || !strings.Contains(message, "--take-over") {
+		t.Errorf("reported as %q; want the owner and the remedy", message)
+	}
+}
+
+func TestLoopFallsBackToWhatWasInForce(t *testing.T) {
+	east := newCluster("east")
+	repo := &repository{}
+	repo.push("good", memberCluster("east", "e"), ns("web"), placeOn("web", "e"))
+	dir := t.TempDir()
+	l, stop := startLoop(t, repo, fakeFleet{"east": east}, dir)
+	await(t, l, "the good commit", convergedOn("good"))
+	stop()
+	repo.push("bad", "kind: [")
+	l, _ = startLoop(t, repo, fakeFleet{"east": east}, dir)
+	r := await(t, l, "the revision before the start, while the head is refused", func(r report.Report) bool {
+		return r.Applied.Commit == "good" && len(r.Errors) > 0 && len(r.Members) == 1 && r.Members[0].Joined == yes
+	})
+	if r.Converged {
+		t.Error("converged, although the head is refused")
+	}
+}
+
+func TestLoopKeepsADecisionThatAMemberMissed(t *testing.T) {
+	east := newCluster("east")
+	repo := &repository{}
+	repo.push("c1", memberCluster("east", "e"), ns("web"), placeOn("web", "e"))
+	l, _ := startLoop(t, repo, fakeFleet{"east": east}, t.TempDir())
+	await(t, l, "the first commit", convergedOn("c1"))
+	east.set(func() { east.phase, east.complete = fleet.Unreachable, false })
+	either := strings.Replace(placeOn("web", "e"), "clusterSelectorTerms: [", "clusterSelectorTerms: [{labelSelector: {matchLabels: {location: x}}}, ", 1)
+	repo.push("c2", memberCluster("east", "e"), ns("web"), either)
+	await(t, l, "a new policy", func(r report.Report) bool { return r.Applied.Commit == "c2" })
+	repo.push("c3", memberCluster("east", "moved"), ns("web"), either)
+	await(t, l, "a new label", func(r report.Report) bool { return r.Applied.Commit == "c3" })
+	east.set(func() { east.phase, east.complete = fleet.Ready, true })
+	await(t, l, "the member back", convergedOn("c3"))
+	if got := east.holds(); len(got) != 1 {
+		t.Errorf("a label change unplaced what the newest policy had chosen: east holds %q", got)
+	}
+}
+
 func TestLoopTriesAgainAndDoubtsWhatItSees(t *testing.T) {
 	east := newCluster("east")
 	east.refuse = &apply.FencedError{Set: "web", Err: errors.New("conflict")}

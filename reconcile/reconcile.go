@@ -79,6 +79,7 @@ type Options struct {
 	HubChanged <-chan struct{} // holds a token when the hub may show something else than was published
 	Provider   mcs.Provider    // nil without load balancers
 	Paths      []string        // directories of the repository to render; empty for all of it
+	TakeOver   bool            // inventories of other sources are taken over
 	Interval   time.Duration   // between two looks at the repository
 	Log        *slog.Logger
 }

@@ -70,7 +70,7 @@ func (l *Loop) reportMember(registered render.Member, now time.Time) report.Memb
 	switch m.state.Phase {
 	case fleet.Ready:
 		r.Joined, r.LastSeen = yes, now // its connection is open and answers pings, however little it has to say
-		r.Message = cmp.Or(errorText(m.lacks), m.observed.Problem, errorText(m.statusErr))
+		r.Message = cmp.Or(errorText(m.lacks), m.observed.Problem, errorText(m.statusErr), m.terminating())
 	case fleet.Unreachable:
 		r.Message = errorText(m.state.Err)
 		if m.state.LastSeen.After(r.LastSeen) {

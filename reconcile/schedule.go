@@ -3,11 +3,13 @@ package reconcile
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/placement"
 	"github.com/gitfleet/gitfleet/render"
+	"github.com/gitfleet/gitfleet/source"
 )
 
 // schedule is where everything goes.
@@ -64,7 +66,7 @@ func (l *Loop) assignment(d *render.Desired, p render.Placement) placement.Assig
 		held := remembered.PolicyDigest == digest && slices.Contains(remembered.Clusters, member.Name)
 		if m != nil && m.live.ParentsSynced {
 			parent, ok := m.live.Parents[p.Name]
-			held = held || ok && parent.PolicyDigest == digest
+			held = held || ok && parent.PolicyDigest == digest && parent.Source == sourceName(d.Revision, l.opt.Paths)
 		}
 		if held {
 			before.Clusters = append(before.Clusters, member.Name)
@@ -82,12 +84,23 @@ func (l *Loop) targetSets(m *member) []apply.Set {
 	for _, s := range sets {
 		wanted[s.Name] = true
 	}
+	from := sourceName(l.desired.Revision, l.opt.Paths)
 	_, servicesKnown := l.services.resolution.Objects[m.name]
-	for name := range m.live.Parents {
-		if !wanted[name] && (name != servicesSet || servicesKnown) {
+	for name, parent := range m.live.Parents {
+		// Another source's inventory is its own, whatever we wish.
+		if parent.Source == from && !wanted[name] && (name != servicesSet || servicesKnown) {
 			sets = append(sets, apply.Set{Name: name, Revision: l.desired.Revision.Commit})
 		}
 	}
+	for i := range sets {
+		sets[i].Source, sets[i].TakeOver = from, l.opt.TakeOver
+	}
 	slices.SortFunc(sets, func(a, b apply.Set) int { return cmp.Compare(a.Name, b.Name) })
 	return sets
+}
+
+// sourceName names where a wish comes from, as inventories record it: "https://git.example.com/fleet.git main apps".
+func sourceName(rev source.Revision, paths []string) string {
+	parts := append([]string{rev.Repo, rev.Ref}, slices.Sorted(slices.Values(paths))...)
+	return strings.Join(parts, " ")
 }

@@ -177,16 +177,14 @@ func definitionsComeBeforeTheirObjects(t *testing.T, c cluster) {
 		}
 	}
 	m.converge(t, set)
-	m.converge(t, wish(t, "staged", "2", namespace("staged")))
-	if _, err := c.client.Resource(definitions).Get(t.Context(), "widgets.staged.example.com", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-		eventually(t, "the definition is gone", func(ctx context.Context) error {
-			_, err := c.client.Resource(definitions).Get(ctx, "widgets.staged.example.com", metav1.GetOptions{})
-			if apierrors.IsNotFound(err) {
-				return nil
-			}
-			return fmt.Errorf("still there: %w", err)
-		})
-	}
+	m.executeAll(t, m.plan(wish(t, "staged", "2", namespace("staged"))))
+	eventually(t, "the definition is gone", func(ctx context.Context) error {
+		_, err := c.client.Resource(definitions).Get(ctx, "widgets.staged.example.com", metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return fmt.Errorf("still there: %w", err)
+	})
 	c.member(t, nil).converge(t, wish(t, "staged", "3", widget, namespace("staged"), definition))
 	resource := c.client.Resource(schema.GroupVersionResource{Group: "staged.example.com", Version: "v1", Resource: "widgets"})
 	must(resource.Namespace("staged").Get(t.Context(), "w", metav1.GetOptions{}))(t)

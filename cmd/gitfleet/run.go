@@ -39,6 +39,7 @@ type runOptions struct {
 	stateDir      string
 	interval      time.Duration
 	once          bool
+	takeOver      bool
 	timeout       time.Duration
 }
 
@@ -88,6 +89,7 @@ context of the same name in the files or directories given by --kubeconfig. No k
 	flags.StringVar(&o.stateDir, "state-dir", defaultStateDir(), "directory for the repository cache and the state file")
 	flags.DurationVar(&o.interval, "interval", 15*time.Second, "time between two looks at the repository")
 	flags.BoolVar(&o.once, "once", false, "make one full pass, then exit: 0 when converged, 1 when not")
+	flags.BoolVar(&o.takeOver, "take-over", false, "own what was placed from another repository, branch or --path under the same placement names: once, after the repository moved")
 	flags.DurationVar(&o.timeout, "timeout", 5*time.Minute, "with --once: how long to wait for health")
 	return cmd
 }
@@ -133,7 +135,7 @@ func run(ctx context.Context, o runOptions, stdout, stderr io.Writer) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, repository.Close()) }()
-	opt := reconcile.Options{Repository: repository, Paths: o.paths, Interval: o.interval, Log: log}
+	opt := reconcile.Options{Repository: repository, Paths: o.paths, Interval: o.interval, TakeOver: o.takeOver, Log: log}
 	identity := strings.Join(append([]string{o.repository.url, o.repository.ref}, o.paths...), "\n")
 	if opt.Store, err = reconcile.OpenStore(o.stateDir, identity); err != nil {
 		return err
