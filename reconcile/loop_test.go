@@ -3,15 +3,20 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"go.uber.org/goleak"
 
 	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/fleet"
+	"github.com/gitfleet/gitfleet/mcs"
 	"github.com/gitfleet/gitfleet/report"
 )
 
@@ -220,6 +225,32 @@ func TestLoopKeepsADecisionThatAMemberMissed(t *testing.T) {
 	if got := east.holds(); len(got) != 1 {
 		t.Errorf("a label change unplaced what the newest policy had chosen: east holds %q", got)
 	}
+}
+
+func TestLoopRemembersEndpointsOfAnUnreachableMember(t *testing.T) {
+	east := newCluster("east")
+	export := mcs.Export{Cluster: "east", Namespace: "web", Name: "shop", Created: time.Unix(1, 0).UTC(),
+		Service:   &mcs.ExportedService{Type: corev1.ServiceTypeClusterIP, Ports: []mcs.Port{{Protocol: corev1.ProtocolTCP, Port: 80}}},
+		Endpoints: []mcs.Endpoint{{Address: netip.MustParseAddr("10.0.0.1"), Ports: map[string]int32{"": 80}, Ready: true}}}
+	east.services.Exports = []mcs.Export{export}
+	repo := &repository{}
+	repo.push("c1", memberCluster("east", "e"), ns("web"), placeOn("web", "e"))
+	dir := t.TempDir()
+	imports := func(r report.Report) bool { return len(r.Imports) == 1 && r.Imports[0].Endpoints == 1 }
+	l, stop := startLoop(t, repo, fakeFleet{"east": east}, dir)
+	await(t, l, "the import", imports)
+	east.set(func() { east.phase, east.complete, east.services.Synced = fleet.Unreachable, false, false })
+	await(t, l, "the import while the member is out of reach", func(r report.Report) bool {
+		return r.Members[0].Joined == unknown && imports(r)
+	})
+	stop()
+	east.set(func() { east.services = mcs.Observed{} })
+	l, _ = startLoop(t, repo, fakeFleet{"east": east}, dir)
+	await(t, l, "the import after a restart, while the member is out of reach", func(r report.Report) bool {
+		return len(r.Members) == 1 && r.Members[0].Joined == unknown && imports(r)
+	})
+	east.set(func() { east.phase, east.complete, east.services = fleet.Ready, true, mcs.Observed{Synced: true} })
+	await(t, l, "no import once the member is back without an export", func(r report.Report) bool { return len(r.Imports) == 0 })
 }
 
 func TestLoopTriesAgainAndDoubtsWhatItSees(t *testing.T) {

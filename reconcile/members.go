@@ -151,6 +151,14 @@ func (l *Loop) rememberMember(m *member, now time.Time) {
 	if m.state.Phase == fleet.Unreachable && m.state.LastSeen.After(remembered.LastSeen) {
 		remembered.LastSeen = m.state.LastSeen // only when it is lost: the file is not a heartbeat
 	}
+	switch seen := len(m.observed.Exports)+len(m.observed.Services) > 0; {
+	case m.state.Phase == fleet.Unreachable && seen:
+		last := m.observed
+		last.Synced, last.Problem = false, ""
+		remembered.Services = &last
+	case m.state.Phase == fleet.Ready && m.observed.Synced:
+		remembered.Services = nil
+	}
 	l.memory.Members[m.name] = remembered
 }
 

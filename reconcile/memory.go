@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/gitfleet/gitfleet/mcs"
 	"github.com/gitfleet/gitfleet/placement"
 	"github.com/gitfleet/gitfleet/source"
 )
@@ -34,6 +35,8 @@ type placementMemory struct {
 type memberMemory struct {
 	Created  time.Time `json:"created"`
 	LastSeen time.Time `json:"lastSeen,omitzero"`
+	// Services is what the member showed before it went out of reach, and nil while it is in reach. Its pods may live on.
+	Services *mcs.Observed `json:"services,omitempty"`
 }
 
 // Store keeps the memory in one file, replaced whole.

@@ -36,13 +36,21 @@ func (s services) set(cluster, commit string) []apply.Set {
 func (l *Loop) resolveServices(ctx context.Context, now time.Time) {
 	var observed []mcs.Observed
 	for _, m := range l.sortedMembers() {
-		o := m.observed
-		o.Cluster = m.name // also of a member that could not be opened: it is there, only unseen
-		observed = append(observed, o)
+		observed = append(observed, l.lastKnown(m))
 	}
 	l.services.resolution = mcs.Resolve(observed)
 	l.startProvider(ctx, now)
 	l.startStatuses(ctx, now)
+}
+
+// lastKnown is what m shows of services, or what it showed before it went out of reach, in an earlier run too.
+func (l *Loop) lastKnown(m *member) mcs.Observed {
+	o := m.observed
+	if last := l.memory.Members[m.name].Services; last != nil && !o.Synced && len(o.Exports)+len(o.Services) == 0 {
+		o = *last
+	}
+	o.Cluster = m.name // also of a member that could not be opened: it is there, only unseen
+	return o
 }
 
 // provided is what a provider worker brings back.
