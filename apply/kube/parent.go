@@ -21,7 +21,8 @@ func (x *execution) widen(ctx context.Context, s *setRun) error {
 	if !s.plan.Widen {
 		return nil
 	}
-	wide := apply.Parent{Name: s.plan.Set.Name, Revision: s.plan.After.Revision, PolicyDigest: s.plan.After.PolicyDigest}
+	wide := s.plan.After
+	wide.Items = nil
 	if s.plan.Before != nil {
 		wide.ResourceVersion = s.plan.Before.ResourceVersion
 		wide.Items = slices.Clone(s.plan.Before.Items)
