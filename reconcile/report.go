@@ -70,7 +70,7 @@ func (l *Loop) reportMember(registered render.Member, now time.Time) report.Memb
 	switch m.state.Phase {
 	case fleet.Ready:
 		r.Joined, r.LastSeen = yes, now // its connection is open and answers pings, however little it has to say
-		r.Message = cmp.Or(errorText(m.lacks), m.observed.Problem, errorText(m.statusErr), m.terminating())
+		r.Message = cmp.Or(errorText(m.lacks), m.observed.Problem, errorText(m.statusErr), l.leftover(m), m.terminating())
 	case fleet.Unreachable:
 		r.Message = errorText(m.state.Err)
 		if m.state.LastSeen.After(r.LastSeen) {
@@ -80,6 +80,17 @@ func (l *Loop) reportMember(registered render.Member, now time.Time) report.Memb
 		r.Message = "connecting"
 	}
 	return r
+}
+
+// leftover says what keeps m from removing what no placement brings there any more; no placement's report would tell.
+func (l *Loop) leftover(m *member) string {
+	var reasons []string
+	for _, set := range m.sets {
+		if err := m.result.SetErr(set.Name); err != nil && l.memory.Placements[set.Name].SpecDigest == "" {
+			reasons = append(reasons, err.Error())
+		}
+	}
+	return strings.Join(reasons, "; ")
 }
 
 func (l *Loop) reportPlacement(i int, p render.Placement) report.Placement {

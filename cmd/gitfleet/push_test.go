@@ -126,6 +126,24 @@ func testPushes(t *testing.T, w *world) {
 			t.Errorf("the author's own EndpointSlice is there: %t, when the placement %s shipping it", got, step.what)
 		}
 	}
+
+	// The whole placement goes. Its Namespace holds what is not ours, so that stays until somebody takes it out.
+	w.git(w.tree(), "rm", "-r", "--quiet", ".")
+	commit = w.push("leave", map[string]string{"registry.yaml": registry(w.fleet.Members)})
+	p.await("the Namespace held", func(r report.Report) error {
+		for _, m := range r.Members {
+			if m.Name == east && strings.Contains(m.Message, "theirs") {
+				return nil
+			}
+		}
+		return fmt.Errorf("members: %+v", r.Members)
+	})
+	if got := w.get(east, configMaps, ns, "theirs"); got == nil || got.GetResourceVersion() != theirs {
+		t.Errorf("an object that is not ours was touched when its Namespace left the repository: %v", got)
+	}
+	w.expect(east, ns, map[string]bool{"preferences": false})
+	w.fleet.Kubectl(t, east, "delete", "configmap", "theirs", "-n", ns)
+	p.awaitConverged(commit)
 	p.stop()
 }
 

@@ -114,7 +114,7 @@ func (w *world) push(message string, files map[string]string) string {
 		}
 	}
 	w.git(w.tree(), "add", "--all")
-	w.git(w.tree(), "commit", "--quiet", "--message", message)
+	w.git(w.tree(), "commit", "--quiet", "--allow-empty", "--message", message)
 	w.git(w.tree(), "push", "--quiet", "origin", "main")
 	return w.git(w.tree(), "rev-parse", "HEAD")
 }
