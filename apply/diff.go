@@ -73,7 +73,7 @@ func (d *setDiffer) plan(set Set) SetPlan {
 	if parent, ok := d.live.Parents[set.Name]; ok {
 		before, p.Before = parent, &parent
 	}
-	if p.Before != nil && before.Source != set.Source && !set.TakeOver {
+	if p.Before != nil && before.Source != "" && before.Source != set.Source && !set.TakeOver {
 		p.Err = &ForeignError{Set: set.Name, Source: before.Source}
 		return p
 	}

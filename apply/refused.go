@@ -3,6 +3,7 @@ package apply
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/gitfleet/gitfleet/api"
 )
@@ -40,13 +41,13 @@ var ErrStale = errors.New("the plan is older than our own last write to its inve
 // what only theirs holds.
 type ForeignError struct {
 	Set    string
-	Source string // the owner; empty when it is not recorded
+	Source string // the owner
 }
 
 // Error names the owner and what to do.
 func (e *ForeignError) Error() string {
-	return fmt.Sprintf("inventory ConfigMap %s/%s belongs to %q, another repository, branch or path; if that has moved here, run once with --take-over, "+
-		"otherwise give the placement another name", api.SystemNamespace, ParentName(e.Set), e.Source)
+	return fmt.Sprintf("inventory ConfigMap %s/%s belongs to %q, another repository, branch or path; if that has moved here, run once with --take-over; "+
+		"otherwise another gitfleet manages this cluster, and a placement needs another name", api.SystemNamespace, ParentName(e.Set), e.Source)
 }
 
 // FencedError tells that an inventory was written by somebody else since it was observed. Nothing was applied under it;
@@ -64,3 +65,33 @@ func (e *FencedError) Error() string {
 
 // Unwrap returns the API server's answer.
 func (e *FencedError) Unwrap() error { return e.Err }
+
+// HeldError tells that a delete was not sent, because it would take with it what gitfleet did not create, or because
+// nobody can say that it would not. The object stays in its inventory and is tried again.
+type HeldError struct {
+	Ref     api.Ref
+	Foreign []api.Ref // what the delete would take with it, sorted; empty when Err tells the reason
+	Err     error     // why that is not known, or why the object itself is not only gitfleet's
+}
+
+// Error names the first of the foreign objects, and the remedy.
+func (e *HeldError) Error() string {
+	if len(e.Foreign) == 0 {
+		return fmt.Sprintf("delete %s: held, because it may destroy what gitfleet did not create: %v; mend that, or delete the %s with kubectl; gitfleet notices",
+			e.Ref, e.Err, e.Ref.Kind)
+	}
+	const most = 3
+	names := make([]string, 0, most)
+	for _, f := range e.Foreign[:min(len(e.Foreign), most)] {
+		names = append(names, f.String())
+	}
+	list := strings.Join(names, ", ")
+	if more := len(e.Foreign) - len(names); more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	return fmt.Sprintf("delete %s: held, because it would destroy what gitfleet did not create: %s; delete them, or delete the %s with kubectl; gitfleet notices",
+		e.Ref, list, e.Ref.Kind)
+}
+
+// Unwrap returns the reason, if there is one beside Foreign.
+func (e *HeldError) Unwrap() error { return e.Err }

@@ -57,7 +57,7 @@ func (l *Loop) fetched(rev source.Revision, err error) {
 	s.looked = true
 	if err != nil {
 		if errorText(s.fetchErr) != err.Error() {
-			l.opt.Log.Warn("repository not read, the last good revision stays", "error", err)
+			l.opt.Log.Warn("repository not read", "inForce", l.inForce(), "error", err)
 		}
 		s.fetchErr = err
 		return
@@ -66,7 +66,10 @@ func (l *Loop) fetched(rev source.Revision, err error) {
 		l.opt.Log.Info("new revision", "commit", rev.Commit, "subject", rev.Subject)
 		s.render.stop()
 		s.render.succeeded()
-		s.renderErr, s.disputed = nil, nil // they were about another revision
+		s.renderErr, s.disputed, s.refused, s.tried = nil, nil, nil, "" // they were about another revision
+		if l.desired != nil && l.desired.Revision.Commit == rev.Commit {
+			s.tried = rev.Commit // it is in force
+		}
 	}
 	s.fetchErr, s.head = nil, rev
 }
@@ -164,9 +167,17 @@ func (l *Loop) settleDispute(now time.Time) {
 
 func (l *Loop) refuse(errs render.ManifestErrors) {
 	if errs.Error() != l.source.refused.Error() {
-		l.opt.Log.Error("revision refused, the one before stays in force", "commit", l.source.head.Commit, "errors", errs.Error())
+		l.opt.Log.Error("revision refused", "commit", l.source.head.Commit, "inForce", l.inForce(), "errors", errs.Error())
 	}
 	l.source.refused = errs
+}
+
+// inForce names the revision that stays in force whatever happens to a newer one.
+func (l *Loop) inForce() string {
+	if l.desired == nil {
+		return "none"
+	}
+	return l.desired.Revision.Commit
 }
 
 // adopt puts a revision in force. What executors are doing for the one before they finish; the rest is decided anew.

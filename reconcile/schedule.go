@@ -79,12 +79,17 @@ func (l *Loop) assignment(d *render.Desired, p render.Placement) placement.Assig
 // that nobody wants any more, which removes its objects.
 func (l *Loop) targetSets(m *member) []apply.Set {
 	sets := slices.Clone(l.schedule.targets[m.name])
-	sets = append(sets, l.services.set(m.name, l.desired.Revision.Commit)...)
+	from := sourceName(l.desired.Revision, l.opt.Paths)
+	if s, wanted := l.services.set(m.name, l.desired.Revision.Commit); wanted {
+		// With nothing to import there is nothing to own, and the inventory may be another source's.
+		if parent, ok := m.live.Parents[servicesSet]; len(s.Objects) > 0 || ok && parent.Source == from {
+			sets = append(sets, s)
+		}
+	}
 	wanted := map[string]bool{}
 	for _, s := range sets {
 		wanted[s.Name] = true
 	}
-	from := sourceName(l.desired.Revision, l.opt.Paths)
 	_, servicesKnown := l.services.resolution.Objects[m.name]
 	for name, parent := range m.live.Parents {
 		// Another source's inventory is its own, whatever we wish.

@@ -24,12 +24,9 @@ type services struct {
 const servicesSet = "gitfleet:services"
 
 // set returns the services' set on a member: none while the member has not synced, which leaves what is there alone.
-func (s services) set(cluster, commit string) []apply.Set {
+func (s services) set(cluster, commit string) (set apply.Set, synced bool) {
 	objects, synced := s.resolution.Objects[cluster]
-	if !synced {
-		return nil
-	}
-	return []apply.Set{{Name: servicesSet, Revision: commit, Objects: objects}}
+	return apply.Set{Name: servicesSet, Revision: commit, Objects: objects}, synced
 }
 
 // resolveServices resolves what the members export and brings load balancers and statuses in step with it.

@@ -73,5 +73,5 @@ const (
 	RiskBaseInvalid     = "BaseInvalid"     // Base could not be planned, so every object shows as new
 )
 
-// Changed tells whether applying the plan would do anything to any member.
-func (p Plan) Changed() bool { return len(p.Changes) > 0 }
+// Changed tells whether applying the plan would do anything to any member or to a service.
+func (p Plan) Changed() bool { return len(p.Changes)+len(p.Services) > 0 }

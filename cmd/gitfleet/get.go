@@ -24,6 +24,9 @@ func newGet() *cobra.Command {
 			if !isOutput(output) {
 				return fmt.Errorf("--output %q: want wide, json or yaml", output)
 			}
+			if err := report.Table(io.Discard, report.Report{}, args[0], false, time.Now()); err != nil {
+				return err // the kind is wrong, whoever is asked
+			}
 			r, err := web.FetchStatus(cmd.Context(), server)
 			if err != nil {
 				return err

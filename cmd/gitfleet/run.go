@@ -120,6 +120,8 @@ func (o *runOptions) validate() error {
 		return errors.New("--hub-context needs --hub-kubeconfig")
 	case o.interval <= 0:
 		return fmt.Errorf("--interval %s: must be positive", o.interval)
+	case o.timeout <= 0:
+		return fmt.Errorf("--timeout %s: must be positive", o.timeout)
 	}
 	return nil
 }
