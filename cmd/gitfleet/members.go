@@ -6,7 +6,6 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/rest"
 
 	"github.com/gitfleet/gitfleet/api/crd"
 	"github.com/gitfleet/gitfleet/apply"
@@ -39,13 +38,20 @@ func (m *members) Open(name string, changed func()) (reconcile.Member, error) {
 	if err := m.claim(cfg.Host, name); err != nil {
 		return nil, err
 	}
-	conn, err := openMember(name, cfg, changed)
+	session, err := fleet.Open(name, cfg, changed)
 	if err != nil {
 		m.release(cfg.Host)
 		return nil, err
 	}
-	conn.release = func() { m.release(cfg.Host) }
-	return conn, nil
+	objects := applykube.NewObserver(session, changed)
+	return &memberConn{
+		Session:     session,
+		objects:     objects,
+		executor:    applykube.NewExecutor(session, objects),
+		services:    mcskube.NewObserver(session),
+		definitions: applykube.NewCRDs(session, crd.Member()),
+		release:     func() { m.release(cfg.Host) },
+	}, nil
 }
 
 func (m *members) claim(server, name string) error {
@@ -62,21 +68,6 @@ func (m *members) release(server string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.servers, server)
-}
-
-func openMember(name string, cfg *rest.Config, changed func()) (*memberConn, error) {
-	session, err := fleet.Open(name, cfg, changed)
-	if err != nil {
-		return nil, err
-	}
-	objects := applykube.NewObserver(session, changed)
-	return &memberConn{
-		Session:     session,
-		objects:     objects,
-		executor:    applykube.NewExecutor(session, objects),
-		services:    mcskube.NewObserver(session),
-		definitions: applykube.NewCRDs(session, crd.Member()),
-	}, nil
 }
 
 // memberConn joins what the leaf packages do on one session into the member that the loop drives.
