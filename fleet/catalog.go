@@ -1,9 +1,12 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -37,9 +40,16 @@ type catalog struct {
 // inventory is one answer of discovery. It is immutable.
 type inventory struct {
 	asked    time.Time
-	mappings map[schema.GroupVersionKind]*meta.RESTMapping
+	mappings map[schema.GroupVersionKind]*meta.RESTMapping // also without a version: the preferred one of those that serve the kind
 	kinds    map[schema.GroupVersionResource]string
+	served   []servedResource // each resource once, in its preferred version
 	failed   map[string]error // by API group
+}
+
+// servedResource is a resource with what may be done with it.
+type servedResource struct {
+	mapping *meta.RESTMapping
+	verbs   []string
 }
 
 func newCatalog(member string, client *discovery.DiscoveryClient, l *link) *catalog {
@@ -56,7 +66,11 @@ func (c *catalog) mapping(ctx context.Context, gvk schema.GroupVersionKind) (*me
 		return found != nil
 	})
 	if errors.Is(err, errNotServed) {
-		return nil, fmt.Errorf("member %s: %w", c.member, &meta.NoKindMatchError{GroupKind: gvk.GroupKind(), SearchedVersions: []string{gvk.Version}})
+		searched := []string{gvk.Version}
+		if gvk.Version == "" {
+			searched = nil // all
+		}
+		return nil, fmt.Errorf("member %s: %w", c.member, &meta.NoKindMatchError{GroupKind: gvk.GroupKind(), SearchedVersions: searched})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("member %s: discovery of %s: %w", c.member, gvk, err)
@@ -137,7 +151,7 @@ func fetchInventory(ctx context.Context, client *discovery.DiscoveryClient) (*in
 		asked: time.Now(), failed: map[string]error{},
 		mappings: map[schema.GroupVersionKind]*meta.RESTMapping{}, kinds: map[schema.GroupVersionResource]string{},
 	}
-	_, lists, err := client.ServerGroupsAndResourcesWithContext(ctx)
+	groups, lists, err := client.ServerGroupsAndResourcesWithContext(ctx)
 	if failed, ok := discovery.GroupDiscoveryFailedErrorGroups(err); ok {
 		for gv, err := range failed {
 			inv.failed[gv.Group] = err
@@ -145,13 +159,15 @@ func fetchInventory(ctx context.Context, client *discovery.DiscoveryClient) (*in
 	} else if err != nil {
 		return nil, err
 	}
+	resources := make(map[string][]metav1.APIResource, len(lists))
 	for _, list := range lists {
-		gv, err := schema.ParseGroupVersion(list.GroupVersion)
-		if err != nil {
-			return nil, err
-		}
-		for _, resource := range list.APIResources {
-			inv.add(gv, resource)
+		resources[list.GroupVersion] = list.APIResources
+	}
+	for _, group := range groups { // the lists have no order, a group's versions begin with the preferred one
+		for _, version := range group.Versions {
+			for _, resource := range resources[version.GroupVersion] {
+				inv.add(schema.GroupVersion{Group: group.Name, Version: version.Version}, resource)
+			}
 		}
 	}
 	return inv, nil
@@ -163,14 +179,47 @@ func (i *inventory) add(gv schema.GroupVersion, resource metav1.APIResource) {
 	}
 	gvk, gvr := gv.WithKind(resource.Kind), gv.WithResource(resource.Name)
 	i.kinds[gvr] = resource.Kind
-	if i.mappings[gvk] != nil {
-		return // two resources may have one kind; the first is the one that holds objects of it
-	}
 	scope := meta.RESTScopeRoot
 	if resource.Namespaced {
 		scope = meta.RESTScopeNamespace
 	}
-	i.mappings[gvk] = &meta.RESTMapping{Resource: gvr, GroupVersionKind: gvk, Scope: scope}
+	mapping := &meta.RESTMapping{Resource: gvr, GroupVersionKind: gvk, Scope: scope}
+	if !slices.ContainsFunc(i.served, func(r servedResource) bool { return r.mapping.Resource.GroupResource() == gvr.GroupResource() }) {
+		i.served = append(i.served, servedResource{mapping, resource.Verbs})
+	}
+	for _, key := range []schema.GroupVersionKind{gvk, gvk.GroupKind().WithVersion("")} {
+		if i.mappings[key] == nil { // two resources may have one kind; the first is the one that holds objects of it
+			i.mappings[key] = mapping
+		}
+	}
+}
+
+// namespaced returns the resources whose objects live in namespaces and that know all of verbs, in one version each, as
+// discovery shows them now. What it could not ask is an error: nobody knows what that group serves.
+func (c *catalog) namespaced(ctx context.Context, verbs []string) ([]*meta.RESTMapping, error) {
+	old, _ := c.current("")
+	if err := c.refresh(ctx, old); err != nil {
+		return nil, fmt.Errorf("member %s: discovery: %w", c.member, err)
+	}
+	inv, _ := c.current("")
+	if inv == nil {
+		return nil, fmt.Errorf("member %s: discovery: the connection was lost meanwhile", c.member)
+	}
+	if len(inv.failed) > 0 {
+		group := slices.Sorted(maps.Keys(inv.failed))[0]
+		return nil, fmt.Errorf("member %s: discovery of API group %s: %w", c.member, group, inv.failed[group])
+	}
+	var out []*meta.RESTMapping
+	for _, r := range inv.served {
+		missing := func(verb string) bool { return !slices.Contains(r.verbs, verb) }
+		if r.mapping.Scope.Name() == meta.RESTScopeNameNamespace && !slices.ContainsFunc(verbs, missing) {
+			out = append(out, r.mapping)
+		}
+	}
+	slices.SortFunc(out, func(a, b *meta.RESTMapping) int {
+		return cmp.Or(cmp.Compare(a.Resource.Group, b.Resource.Group), cmp.Compare(a.Resource.Resource, b.Resource.Resource))
+	})
+	return out, nil
 }
 
 // definitionChanged notes that a CustomResourceDefinition (named "plural.group") came, changed or went. The ones of the

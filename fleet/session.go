@@ -146,13 +146,24 @@ func (s *Session) State() State { return s.link.snapshot() }
 // fails at once with an *UnreachableError while the member is unreachable.
 func (s *Session) Dynamic() dynamic.Interface { return s.dynamic }
 
-// Mapping returns the resource and scope of a kind, from cached discovery. A kind that discovery does not hold is looked
+// Metadata returns a client for objects' metadata alone, under the same terms as Dynamic.
+func (s *Session) Metadata() metadata.Interface { return s.meta }
+
+// Mapping returns the resource and scope of a kind, from cached discovery. With an empty version that is the preferred
+// one of the versions that serve the kind: for objects that were written in a version that is no longer served. A kind that discovery does not hold is looked
 // for again only when a CustomResourceDefinition of its group has changed since, or the member was unreachable; when
 // that change is a few seconds old Mapping waits for the API server to catch up with it. The error is a
 // meta.NoKindMatchError (meta.IsNoMatchError) when the member does not serve the kind, and something else when that is
 // not known. Kinds of an aggregated API server that starts later are found after the next reconnection.
 func (s *Session) Mapping(ctx context.Context, gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
 	return s.catalog.mapping(ctx, gvk)
+}
+
+// NamespacedResources returns what kubectl api-resources --namespaced prints for verbs: each resource that knows all of
+// them in one version, sorted by group and name. It asks the member. An API group that discovery could not ask is an
+// error, because what it serves is then unknown.
+func (s *Session) NamespacedResources(ctx context.Context, verbs ...string) ([]*meta.RESTMapping, error) {
+	return s.catalog.namespaced(ctx, verbs)
 }
 
 // Nodes returns the number of nodes, as last seen; known is false until they were counted for the first time.

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -304,4 +305,56 @@ func TestDiscoveryThatFailsIsNotAnAnswer(t *testing.T) {
 	})
 	m.proxy.SetRule(nil)
 	m.awaitSynced(w)
+}
+
+// TestMappingWithoutVersion: a kind is found in the preferred one of the versions that serve it, at every look.
+func TestMappingWithoutVersion(t *testing.T) {
+	m := openMember(t)
+	both := parse(t, widgetDefinition)
+	versions := both.Object["spec"].(map[string]any)["versions"].([]any)
+	older := runtime.DeepCopyJSON(versions[0].(map[string]any))
+	older["name"], older["storage"] = "v1beta1", false
+	both.Object["spec"].(map[string]any)["versions"] = append(versions, older)
+	if _, err := m.direct.Resource(definitions).Create(context.Background(), both, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	m.awaitDefinition("test.gitfleet.io")
+	for range 5 { // discovery's own lists are in no order
+		m.catalog.invalidate("test.gitfleet.io", time.Now())
+		mapping, err := m.Mapping(context.Background(), schema.GroupVersionKind{Group: "test.gitfleet.io", Kind: "Widget"})
+		if err != nil || mapping.Resource != widgets || mapping.GroupVersionKind.Version != "v1" {
+			t.Fatalf("got %+v, %v, want %s", mapping, err, widgets)
+		}
+	}
+	_, err := m.Mapping(context.Background(), schema.GroupVersionKind{Group: "test.gitfleet.io", Kind: "Gadget"})
+	if !meta.IsNoMatchError(err) {
+		t.Errorf("a kind that no version serves: %v", err)
+	}
+}
+
+func TestNamespacedResources(t *testing.T) {
+	m := openMember(t)
+	m.create(definitions, "", widgetDefinition)
+	resources, err := m.NamespacedResources(context.Background(), "list", "delete")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[schema.GroupResource]int{}
+	for _, r := range resources {
+		count[r.Resource.GroupResource()]++
+	}
+	for gr, want := range map[schema.GroupResource]int{
+		widgets.GroupResource(): 1, configMaps.GroupResource(): 1, nodes.GroupResource(): 0, {Resource: "pods/status"}: 0,
+	} {
+		if count[gr] != want {
+			t.Errorf("%s is there %d times, want %d", gr, count[gr], want)
+		}
+	}
+	if none, err := m.NamespacedResources(context.Background(), "list", "fly"); err != nil || len(none) > 0 {
+		t.Errorf("resources that can fly: %v, %v", none, err)
+	}
+	m.proxy.SetRule(memfleet.When(func(r memfleet.Request) bool { return r.Path == "/apis" }, memfleet.Answer(500)))
+	if _, err := m.NamespacedResources(context.Background(), "list"); err == nil {
+		t.Error("a discovery that failed is taken for an answer")
+	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/fleet"
 )
 
 var errNotAsked = errors.New("not looked up yet")
@@ -61,13 +62,16 @@ func (o *Observer) shows(w written) bool {
 	if parent, ok := o.parentVersion(w); ok {
 		return parent
 	}
+	var watch *fleet.Watch
 	o.mu.Lock()
-	k := o.kinds[w.ref.GroupKind()]
+	if k := o.kinds[w.ref.GroupKind()]; k != nil {
+		watch = k.watch
+	}
 	o.mu.Unlock()
-	if k == nil || k.watch == nil || !k.watch.Synced() {
+	if watch == nil || !watch.Synced() {
 		return true // there is nothing to wait for: Live says of this kind that it is not known
 	}
-	kept, found := k.watch.Get(w.ref.Namespace, w.ref.Name)
+	kept, found := watch.Get(w.ref.Namespace, w.ref.Name)
 	if !found {
 		return w.version == ""
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,7 +18,10 @@ import (
 // concurrency is how many objects of one stage are in flight at once on one member.
 const concurrency = 8
 
-// Executor carries out plans on one member. It is used by one goroutine at a time: see Lane.
+// recordLimit is how long an execution that was cancelled may still take to write down what it has done.
+const recordLimit = 5 * time.Second
+
+// Executor carries out plans on one member. It is used by one goroutine at a time.
 type Executor struct {
 	session  *fleet.Session
 	observer *Observer
@@ -36,7 +40,8 @@ func NewExecutor(s *fleet.Session, o *Observer) *Executor {
 //
 // The stages of all Sets advance together, so that one Set's namespaces are there before another Set's objects. A failing
 // object stops nothing but itself; a failing inventory stops its Set; an unreachable member or the end of ctx stops all.
-// Execute returns when the observer shows what was written, or after some seconds.
+// After the end of ctx no object is written any more, but the inventories are, within seconds, with what was: else the next
+// plan would have to confirm every object. Execute returns when the observer shows what was written, or after some seconds.
 func (e *Executor) Execute(ctx context.Context, plan apply.Plan) apply.Result {
 	x := &execution{Executor: e, result: apply.Result{
 		Cluster: plan.Cluster, Outcomes: map[string][]apply.Outcome{}, Errs: map[string]error{}}}
@@ -54,9 +59,29 @@ func (e *Executor) Execute(ctx context.Context, plan apply.Plan) apply.Result {
 	for stage := apply.Stages - 1; stage >= 0; stage-- {
 		x.pruneStage(ctx, stage)
 	}
-	x.eachSet(ctx, x.record)
-	e.observer.catchUp(ctx, e.patience, x.writes)
-	return x.finish()
+	longer, cancel := outlive(ctx, recordLimit)
+	defer cancel()
+	x.eachSet(longer, x.record)
+	e.observer.catchUp(longer, e.patience, x.writes)
+	return x.finish(ctx)
+}
+
+// outlive returns a context that ends d after ctx does, or when cancel is called, which it must be.
+func outlive(ctx context.Context, d time.Duration) (longer context.Context, cancel func()) {
+	longer, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			end(context.Cause(ctx))
+		case <-longer.Done():
+		}
+	})
+	return longer, func() {
+		stop()
+		end(nil)
+	}
 }
 
 // execution is one run of one plan.
@@ -130,7 +155,10 @@ func (x *execution) pruneStage(ctx context.Context, stage int) {
 	for _, s := range x.sets {
 		steps = appendStage(steps, s, s.plan.Prune, stage)
 	}
-	x.run(ctx, steps, x.prune)
+	// Namespaces first: what is in them cannot be listed while definitions of kinds go.
+	isDefinition := func(st step) bool { return apply.IsDefinition(st.change.Ref.GroupKind()) }
+	x.run(ctx, slices.DeleteFunc(slices.Clone(steps), isDefinition), x.prune)
+	x.run(ctx, slices.DeleteFunc(steps, func(st step) bool { return !isDefinition(st) }), x.prune)
 }
 
 func appendStage(steps []step, s *setRun, changes []apply.Change, stage int) []step {
@@ -200,8 +228,17 @@ func (x *execution) wrote(w written) {
 	x.writes = append(x.writes, w)
 }
 
-// finish returns the result, sorted.
-func (x *execution) finish() apply.Result {
+// finish returns the result, sorted. A Set that the end of ctx left unfinished has stopped, though it was recorded.
+func (x *execution) finish(ctx context.Context) apply.Result {
+	for _, s := range x.sets {
+		cut := func(out apply.Outcome) bool {
+			return errors.Is(out.Err, context.Cause(ctx)) || errors.Is(out.Err, ctx.Err())
+		}
+		name := s.plan.Set.Name
+		if ctx.Err() != nil && x.result.Errs[name] == nil && slices.ContainsFunc(x.result.Outcomes[name], cut) {
+			x.result.Errs[name] = x.halted(ctx)
+		}
+	}
 	for _, outcomes := range x.result.Outcomes {
 		apply.SortOutcomes(outcomes)
 	}

@@ -39,8 +39,9 @@ type Observer struct {
 type trackedKind struct {
 	gvk   schema.GroupVersionKind
 	watch *fleet.Watch // nil until the member serves the kind
+	key   string       // of watch
 	none  bool         // the member does not serve it: there are no objects
-	err   error        // why watch is nil, when none is false
+	err   error        // why watch is nil; nil when none is true
 }
 
 // parentSeen is what is kept of a ConfigMap that has the name of a parent.
@@ -113,18 +114,16 @@ func (o *Observer) Live() apply.Live {
 			live.Parents[p.parent.Name] = p.parent
 		}
 	}
-	live.Complete = live.ParentsSynced
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, gvk := range apply.Kinds(live.Parents) {
-		if _, err := o.track(gvk, false).content(); err != nil {
-			live.Complete = false
-		}
+		o.track(gvk, false)
 	}
+	live.Complete = live.ParentsSynced
 	for gk, k := range o.kinds {
 		objects, err := o.track(k.gvk, false).content()
 		if err != nil {
-			live.Unknown[gk] = err.Error()
+			live.Unknown[gk], live.Complete = err.Error(), false
 		}
 		for _, kept := range objects {
 			lo := kept.(apply.LiveObject)
@@ -135,18 +134,44 @@ func (o *Observer) Live() apply.Live {
 	return live
 }
 
+// inventories returns the parents as last known, in no order.
+func (o *Observer) inventories() []apply.Parent {
+	var out []apply.Parent
+	for _, kept := range o.parents.Objects() {
+		if p := kept.(parentSeen); p.damage == "" {
+			out = append(out, p.parent)
+		}
+	}
+	return out
+}
+
 // content returns the objects of this kind as last known, and why that may not be all; then the absence of an object
 // means nothing.
 func (k *trackedKind) content() ([]any, error) {
-	switch {
-	case k.watch != nil && k.watch.Synced():
-		return k.watch.Objects(), nil
-	case k.none:
-		return nil, nil
-	case k.watch == nil:
+	if k.watch == nil {
 		return nil, k.err
 	}
-	return k.watch.Objects(), k.watch.Err()
+	objects, err := read(k.watch)
+	switch {
+	case err == nil:
+		k.none = false // whatever was looked up before: it is served now
+	case k.none:
+		return nil, nil
+	}
+	return objects, err
+}
+
+// watched is the side of a fleet.Watch that is read.
+type watched interface {
+	Err() error
+	Objects() []any
+}
+
+// read returns what w holds, and why that may not be all. It asks in this order because what arrives in between only
+// makes the content better than the answer says.
+func read(w watched) ([]any, error) {
+	err := w.Err()
+	return w.Objects(), err
 }
 
 // resolve looks up kinds that are not watched, whenever it is poked. Asking again about a kind that is not served costs
@@ -195,16 +220,32 @@ func (o *Observer) resolved(gvk schema.GroupVersionKind, mapping *meta.RESTMappi
 	}
 	before := *k
 	k.none, k.err = meta.IsNoMatchError(err), err
-	if err == nil && k.watch == nil {
-		k.watch = o.session.Watch(fleet.WatchSpec{
-			Key:           "apply/" + mapping.Resource.String(),
-			Resource:      mapping.Resource,
-			LabelSelector: api.ApplySetPartOfLabel,
-			Metadata:      !apply.NeedsStatus(gvk.GroupKind()),
-			Reduce:        reduceObject,
-		})
+	if k.none {
+		k.err = nil
 	}
-	return k.none != before.none || (k.watch == nil) != (before.watch == nil) || (err == nil) != (before.err == nil)
+	if err == nil {
+		o.watch(k, mapping.Resource)
+	}
+	return k.none != before.none || k.key != before.key || (k.err == nil) != (before.err == nil)
+}
+
+// watch watches a kind as resource, instead of as one in a version that is no longer served.
+func (o *Observer) watch(k *trackedKind, resource schema.GroupVersionResource) {
+	key := "apply/" + resource.String()
+	if k.key == key {
+		return
+	}
+	if k.watch != nil {
+		o.session.Unwatch(k.key)
+	}
+	k.key = key
+	k.watch = o.session.Watch(fleet.WatchSpec{
+		Key:           key,
+		Resource:      resource,
+		LabelSelector: api.ApplySetPartOfLabel,
+		Metadata:      !apply.NeedsStatus(k.gvk.GroupKind()),
+		Reduce:        reduceObject,
+	})
 }
 
 func reduceObject(u *unstructured.Unstructured) any {

@@ -15,7 +15,8 @@ import (
 // statuses at any time.
 const pruneAttempts = 4
 
-// prune deletes one object, if it still is what was seen, or what the inventory recorded.
+// prune deletes one object, if it still is what was seen, or what the inventory recorded, and if nobody loses anything by
+// it: see hold.
 func (x *execution) prune(ctx context.Context, st step) (apply.Outcome, error) {
 	out := apply.Outcome{Ref: st.change.Ref, Action: apply.Delete}
 	gvk := st.change.Ref.GroupKind().WithVersion(st.set.item(st.change.Ref).Version)
@@ -39,6 +40,9 @@ func (x *execution) prune(ctx context.Context, st step) (apply.Outcome, error) {
 			if err != nil || out.Note != "" {
 				return out, err
 			}
+		}
+		if err = x.hold(ctx, t, st); err != nil {
+			return out, err
 		}
 		err = t.Delete(ctx, st.change.Ref.Name, deleteOptions(lv))
 		if !apierrors.IsConflict(err) {

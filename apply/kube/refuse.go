@@ -29,24 +29,35 @@ func refusal(verb string, ref api.Ref, resource string, err error) error {
 	}
 	out := &apply.RefusedError{Ref: ref, Verb: verb, Err: err}
 	out.Actor, out.Message = explain(verb, ref, resource, status.Status())
-	if secret(ref) {
+	if secret(ref) || quotes(status.Status()) {
 		out.Err = nil // its message may quote values
 	}
 	return out
 }
 
+// quotes tells whether the API server's own words may hold values of the object.
+func quotes(s metav1.Status) bool { return s.Reason == metav1.StatusReasonInvalid || wrongShape(s) }
+
 func secret(ref api.Ref) bool { return ref.Group == "" && ref.Kind == "Secret" }
 
 func explain(verb string, ref api.Ref, resource string, s metav1.Status) (apply.Actor, string) {
 	message := s.Message
-	if secret(ref) {
+	switch {
+	case secret(ref):
 		message = withoutValues(s)
+		if s.Reason == metav1.StatusReasonInvalid && immutable.MatchString(s.Message) {
+			message += remedy(ref)
+		}
+	case s.Reason == metav1.StatusReasonInvalid:
+		message = invalid(s, ref)
+	case wrongShape(s):
+		message = got.ReplaceAllString(s.Message, "")
 	}
 	switch {
 	case s.Reason == metav1.StatusReasonUnauthorized:
 		return apply.Operator, "the credentials were rejected: renew them in the member's kubeconfig"
 	case s.Reason == metav1.StatusReasonForbidden && hasCause(s, corev1.NamespaceTerminatingCause):
-		return apply.Retry, fmt.Sprintf("namespace %s is being deleted: it is applied again when that is done", ref.Namespace)
+		return apply.Retry, fmt.Sprintf("namespace %s is being deleted, and until it is gone nothing can be created there; tried again by itself", ref.Namespace)
 	case s.Reason == metav1.StatusReasonForbidden && strings.Contains(s.Message, " cannot "+verb+" resource "):
 		where := "cluster-wide"
 		if ref.Namespace != "" {
@@ -55,8 +66,6 @@ func explain(verb string, ref api.Ref, resource string, s metav1.Status) (apply.
 		return apply.Operator, fmt.Sprintf("not allowed: grant gitfleet's user %s on %s %s", verb, resource, where)
 	case s.Reason == metav1.StatusReasonNotFound && s.Details != nil && s.Details.Kind == "namespaces":
 		return apply.Author, fmt.Sprintf("namespace %s does not exist on this member: place it too", ref.Namespace)
-	case s.Reason == metav1.StatusReasonInvalid && immutable(s):
-		return apply.Author, message + "; to change it, delete the object first or give the new one another name"
 	case s.Reason == metav1.StatusReasonConflict, s.Reason == metav1.StatusReasonAlreadyExists:
 		return apply.Retry, message
 	case wrongShape(s):
@@ -79,11 +88,6 @@ func hasCause(s metav1.Status, cause metav1.CauseType) bool {
 	return false
 }
 
-// immutable tells that a field cannot be changed once it is set. API servers have no cause of their own for it.
-func immutable(s metav1.Status) bool {
-	return strings.Contains(s.Message, "field is immutable") || strings.Contains(s.Message, "updates to ") && strings.Contains(s.Message, "forbidden")
-}
-
 // wrongShape tells that an object does not fit its kind's schema, which API servers answer with code 500 to an apply.
 func wrongShape(s metav1.Status) bool {
 	return strings.HasPrefix(s.Message, "failed to create typed patch object") || strings.HasPrefix(s.Message, "failed to convert new object")
@@ -92,6 +96,9 @@ func wrongShape(s metav1.Status) bool {
 // fault finds in an answer to an object of the wrong shape what is wrong where, up to where the answer begins to quote:
 // ".data.password: expected string", "illegal base64 data at input byte 7".
 var fault = regexp.MustCompile(`\): (\.[^:]+: (?:expected [a-z]+|field not declared in schema))|(illegal base64 data at input byte [0-9]+)$`)
+
+// got is where an answer to an object of the wrong shape quotes what it found instead of what it expected.
+var got = regexp.MustCompile(`, got [^\n]*`)
 
 // hookRefused tells that an admission webhook said no with a code of its own choice.
 func hookRefused(s metav1.Status) bool {

@@ -94,6 +94,71 @@ func realRefusals(t *testing.T, c cluster) {
 	}
 }
 
+// immutableFieldsNameTheRemedy changes what cannot be changed, in objects that hold what nobody may read in a message.
+func immutableFieldsNameTheRemedy(t *testing.T, c cluster) {
+	m := c.member(t, nil)
+	objects := func(value, clusterIP string) []string {
+		return []string{namespace("fixed"),
+			"{apiVersion: batch/v1, kind: Job, metadata: {namespace: fixed, name: j}, spec: {suspend: true, template: {spec: {restartPolicy: Never, containers: [{name: c, image: i, env: [{name: PASSWORD, value: '" + value + "'}]}]}}}}",
+			"{apiVersion: v1, kind: Service, metadata: {namespace: fixed, name: s}, spec: {" + clusterIP + "ports: [{port: 80}]}}",
+			"{apiVersion: apps/v1, kind: StatefulSet, metadata: {namespace: fixed, name: f}, spec: {replicas: 0, serviceName: " + value + ", selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i}]}}}}",
+			"{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {namespace: fixed, name: p}, spec: {accessModes: [ReadWriteOnce], storageClassName: " + value + ", resources: {requests: {storage: 1Mi}}}}",
+			"{apiVersion: v1, kind: ConfigMap, metadata: {namespace: fixed, name: m}, immutable: true, data: {key: " + value + "}}",
+			"{apiVersion: v1, kind: Secret, metadata: {namespace: fixed, name: x}, immutable: true, stringData: {key: " + value + "}}"}
+	}
+	m.converge(t, wish(t, "fixed", "1", objects("hunter1", "")...))
+	out := m.outcomes(t, wish(t, "fixed", "2", objects("hunter2", "clusterIP: None, ")...))
+	const first, delete, rename = 300, "delete the object first", "give the changed one another name"
+	for name, want := range map[string][]string{
+		"Job j":                   {"spec.template", ": field is immutable", delete},
+		"Service s":               {"spec.clusterIP", "may not change once set", delete},
+		"StatefulSet f":           {"spec", "serviceName", delete},
+		"PersistentVolumeClaim p": {"spec is immutable after creation", rename},
+		"ConfigMap m":             {"data: Forbidden: field is immutable", delete},
+		"Secret x":                {"data: FieldValueForbidden", delete},
+	} {
+		refused, ok := errors.AsType[*apply.RefusedError](out[name].Err)
+		if !ok || refused.Actor != apply.Author {
+			t.Errorf("%s: %v, want a refusal for the author", name, out[name].Err)
+			continue
+		}
+		text := []rune(refused.Error())
+		for _, w := range want {
+			if !strings.Contains(string(text[:min(first, len(text))]), w) {
+				t.Errorf("%s: the first %d characters do not say %q: %s", name, first, w, refused)
+			}
+		}
+		for err := error(refused); err != nil; err = errors.Unwrap(err) {
+			if strings.Contains(fmt.Sprintf("%v %+v", err, err), "hunter") {
+				t.Errorf("%s: the error tells a value: %v", name, err)
+			}
+		}
+	}
+}
+
+func TestWithoutValue(t *testing.T) {
+	rows := []struct{ message, want string }{
+		{`Invalid value: "a: b": must be short`, "must be short"},
+		{`Invalid value: "a \"quoted\": b": must be: short`, "must be: short"},
+		{`Invalid value: {"env":[{"value":"x: y"}]}: field is immutable`, "field is immutable"},
+		{`Invalid value: ["None"]: may not change once set`, "may not change once set"},
+		{`Invalid value: -1: must be greater than or equal to 0`, "must be greater than or equal to 0"},
+		{`Invalid value: core.Template{Value:"x: y", Other:1}: field is immutable`, "field is immutable"},
+		{`Invalid value: {cut: field is immutable`, "field is immutable"},
+		{`Invalid value: "x"`, "invalid value"},
+		{`Invalid value: x`, "invalid value"},
+		{`Unsupported value: "x": supported values: "A", "B"`, `unsupported value: supported values: "A", "B"`},
+		{`Duplicate value: {"port":80}`, "duplicate value"},
+		{`Required value: name or generateName is required`, "Required value: name or generateName is required"},
+		{"Forbidden: spec is immutable\n  secret: x", "Forbidden: spec is immutable"},
+	}
+	for _, row := range rows {
+		if got := withoutValue(metav1.StatusCause{Message: row.message}); got != row.want {
+			t.Errorf("%s\n got %s\nwant %s", row.message, got, row.want)
+		}
+	}
+}
+
 // missingPermissions runs us as a user who may read everything and write ConfigMaps only.
 func missingPermissions(t *testing.T, c cluster) {
 	c.member(t, nil).converge(t, wish(t, "rbac-ns", "1", namespace("limited"),

@@ -23,16 +23,24 @@ var suite = map[string]func(t *testing.T, c cluster){
 	"fenced":                            aSecondWriterIsFenced,
 	"partial-failure":                   oneFailureStopsNothingElse,
 	"unreachable":                       anUnreachableMemberForgetsNothing,
+	"cancelled":                         whatWasDoneBeforeTheCutIsRecorded,
+	"held-namespace":                    aNamespaceWithForeignContentStays,
+	"held-shared":                       aNamespaceWithAnotherRepositorysObjectsStays,
+	"held-unread":                       aNamespaceThatCannotBeReadStays,
+	"held-definition":                   aDefinitionWithForeignObjectsStays,
+	"terminating":                       aTerminatingNamespaceIsWaitedFor,
 	"crds-installed":                    ourDefinitionsAreInstalled,
 	"crds-foreign":                      foreignDefinitionsAreLeftAlone,
 	"crds-unlisted":                     definitionsThatCannotBeListedAreNotMissing,
-	"lane-newest":                       lanesExecuteTheNewestPlan,
-	"lane-close":                        closingALaneCutsItsPlan,
 }
 
-// realOnly is what an API server in memory does not decide.
+// realOnly is what an API server in memory does not decide, or not otherwise.
 var realOnly = map[string]func(t *testing.T, c cluster){
+	"dropped-version":     aDroppedVersionIsNoDroppedKind,
 	"refusals":            realRefusals,
+	"immutable":           immutableFieldsNameTheRemedy,
+	"held-volume":         anAdoptedVolumeStays,
+	"not-held":            whatControllersMadeHoldsNothing,
 	"missing-permissions": missingPermissions,
 	"string-data":         aSecretsStringDataShowsDrift,
 }

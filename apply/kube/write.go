@@ -51,8 +51,8 @@ func (x *execution) target(mapping *meta.RESTMapping, ref api.Ref) (target, erro
 	return t, nil
 }
 
-// anyVersion returns how a kind is served: in version gvk or, where the member has dropped that one, in another. Objects
-// are the same in all versions, so that one is gone does not mean that they are.
+// anyVersion returns how a kind is served: in the version of gvk or, where the member has dropped that one, in the
+// preferred one of the others. Objects are the same in all versions, so that one is gone does not mean that they are.
 func anyVersion(ctx context.Context, s *fleet.Session, gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
 	mapping, err := s.Mapping(ctx, gvk)
 	if meta.IsNoMatchError(err) {
