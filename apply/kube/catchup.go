@@ -23,6 +23,9 @@ const (
 	// milliseconds away.
 	catchUpStep = 5 * time.Millisecond
 
+	// relistPause lies between two times that silence has everything listed anew.
+	relistPause = time.Minute
+
 	// forgetRepairs is how long an object must be left alone until its repairs are forgotten.
 	forgetRepairs = 10 * time.Minute
 )
@@ -35,13 +38,29 @@ type written struct {
 }
 
 // catchUp waits until the watches show all writes, so that a plan made afterwards is not made from what was before them.
-// It gives up silently: then a plan repeats what was done, which changes nothing.
+// A watch that stays silent about a write is slow, or was listed wrongly, which no stream of changes mends: then everything
+// is listed anew. Meanwhile a plan may repeat what was done, which changes nothing.
 func (o *Observer) catchUp(ctx context.Context, patience time.Duration, writes []written) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	waiting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	silent := false
 	for _, w := range writes {
-		until(ctx, func() bool { return o.shows(w) })
+		silent = !until(waiting, func() bool { return o.shows(w) }) || silent
 	}
+	if silent && ctx.Err() == nil && o.mayRelist(time.Now()) {
+		o.session.Relist()
+	}
+}
+
+// mayRelist bounds how often silence has everything listed anew.
+func (o *Observer) mayRelist(now time.Time) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if now.Sub(o.relisted) < relistPause {
+		return false
+	}
+	o.relisted = now
+	return true
 }
 
 // until looks again and again until done, and reports whether it was before ctx ended.

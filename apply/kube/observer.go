@@ -30,9 +30,10 @@ type Observer struct {
 	done    chan struct{}
 	poke    chan struct{} // holds one token while kinds must be looked up
 
-	mu      sync.Mutex
-	kinds   map[schema.GroupKind]*trackedKind
-	repairs map[api.Ref]apply.Repair
+	mu       sync.Mutex
+	kinds    map[schema.GroupKind]*trackedKind
+	repairs  map[api.Ref]apply.Repair
+	relisted time.Time // when silence last had everything listed anew
 }
 
 // trackedKind is a kind whose objects are watched as soon as the member serves it.
