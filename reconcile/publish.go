@@ -2,9 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"slices"
 	"time"
 
@@ -71,10 +68,5 @@ func reportDigest(r report.Report) string {
 			r.Members[i].LastSeen = time.Time{}
 		}
 	}
-	data, err := json.Marshal(r)
-	if err != nil { // a report always encodes
-		panic(err)
-	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
+	return jsonDigest(r)
 }
