@@ -207,6 +207,35 @@ func testFetchFaults(t *testing.T, w *world, commit string) {
 	}
 }
 
+// noise returns what members and hub were asked since the last reset besides watches.
+func (w *world) noise() []string {
+	lines := w.requests(func(r memfleet.Request) bool { return r.Class != memfleet.Watch })
+	for _, r := range w.hub.Requests() {
+		if r.Class != memfleet.Watch {
+			lines = append(lines, "hub "+r.String())
+		}
+	}
+	return lines
+}
+
+// awaitQuiet waits until members and hub have been asked nothing for a while, and forgets what they were asked before.
+func (w *world) awaitQuiet(during time.Duration) {
+	w.t.Helper()
+	w.reset()
+	since := time.Now()
+	realfleet.Eventually(w.t, patience, func() error {
+		if noise := w.noise(); len(noise) > 0 {
+			w.reset()
+			since = time.Now()
+			return fmt.Errorf("still asked: %s", strings.Join(noise, "; "))
+		}
+		if quiet := time.Since(since); quiet < during {
+			return fmt.Errorf("quiet for %s only", quiet)
+		}
+		return nil
+	})
+}
+
 // testIdle counts what a fleet in the wanted state is asked in a minute, and on a restart.
 func testIdle(t *testing.T, w *world) {
 	const ns = "idle"
@@ -228,15 +257,9 @@ func testIdle(t *testing.T, w *world) {
 		return nil
 	})
 	p.awaitConverged(commit)
-	w.reset()
-	<-time.After(time.Minute) // this is not waiting for anything: the minute is what is measured
-	noise := w.requests(func(r memfleet.Request) bool { return r.Class != memfleet.Watch })
-	for _, r := range w.hub.Requests() {
-		if r.Class != memfleet.Watch {
-			noise = append(noise, "hub "+r.String())
-		}
-	}
-	if len(noise) > 0 {
+	w.awaitQuiet(3 * time.Second) // the hub is told of it a little later
+	<-time.After(time.Minute)     // this is not waiting for anything: the minute is what is measured
+	if noise := w.noise(); len(noise) > 0 {
 		t.Errorf("an idle minute made requests besides watches:\n%s", strings.Join(noise, "\n"))
 	}
 	p.stop()
