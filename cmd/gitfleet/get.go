@@ -19,7 +19,12 @@ func newGet() *cobra.Command {
 		Short: "Print what the running gitfleet knows, as kubectl would",
 		Example: `  gitfleet get placements
   gitfleet get members -o wide`,
-		Args: cobra.ExactArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("want one kind, got %d; see '%s --help'", len(args), cmd.CommandPath())
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !isOutput(output) {
 				return fmt.Errorf("--output %q: want wide, json or yaml", output)
