@@ -20,6 +20,20 @@ const (
 	// AnnotationPolicyDigest on an ApplySet parent is the digest of the policy that chose the cluster.
 	AnnotationPolicyDigest = "gitfleet.dev/policy-digest"
 
+	// Annotations that authors write: see Directives, PlacementDirectives and MemberDirectives for what they mean, and
+	// docs/manifests.md for how they are written.
+	AnnotationWave           = "gitfleet.dev/wave"
+	AnnotationDependsOn      = "gitfleet.dev/depends-on"
+	AnnotationIgnoreFields   = "gitfleet.dev/ignore-fields"
+	AnnotationRecreate       = "gitfleet.dev/recreate"
+	AnnotationSuspend        = "gitfleet.dev/suspend"
+	AnnotationServiceAccount = "gitfleet.dev/service-account"
+	AnnotationHealth         = "gitfleet.dev/health"
+
+	// TrailerConfirm in a commit message is the word of a person: the removals that the plan of that digest holds back may
+	// be carried out.
+	TrailerConfirm = "Gitfleet-Confirm"
+
 	// LabelCRDRevision on a CustomResourceDefinition tells that gitfleet installed it, and which edition. One without
 	// it is somebody else's and is never modified.
 	LabelCRDRevision = "gitfleet.dev/crd-revision"

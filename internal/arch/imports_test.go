@@ -31,9 +31,14 @@ var technologies = []struct {
 		reason:   "clients live at the edge, where observing and executing happen",
 	},
 	{
+		prefixes: []string{"github.com/google/cel-go/"},
+		allowed:  []string{"api/health"},
+		reason:   "expressions are compiled and judged in one place",
+	},
+	{
 		prefixes: []string{"github.com/fsnotify/"},
-		allowed:  []string{"source/dir"},
-		reason:   "only the directory source watches files",
+		allowed:  []string{"source/dir", "fleet"},
+		reason:   "files are watched where they are a source (the directory source) or a secret that is rotated (the members' credentials)",
 	},
 	{
 		prefixes: []string{"github.com/Azure/"},

@@ -135,12 +135,6 @@ func (r *Repository) accept(st *filesystem.Storage, head plumbing.Hash) (source.
 	r.objects = st
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.last.Commit != rev.Commit {
-		r.rewritten = ""
-		if r.last.Commit != "" && !descends(st, head, plumbing.NewHash(r.last.Commit)) {
-			r.rewritten = r.last.Commit
-		}
-	}
 	r.last = rev
 	return rev, nil
 }

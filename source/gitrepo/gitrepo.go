@@ -39,9 +39,8 @@ type Repository struct {
 	objects  *filesystem.Storage // used only by who holds the token; nil after a failure
 	damaged  atomic.Bool         // the cache could not be read; the next Fetch clones anew
 
-	mu        sync.Mutex
-	last      source.Revision // zero when there is none
-	rewritten string
+	mu   sync.Mutex
+	last source.Revision // zero when there is none
 }
 
 // Open prepares the cache of a repository and locks it against other processes. It needs no network: Last returns the
@@ -119,14 +118,6 @@ func (r *Repository) Last() (source.Revision, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.last, r.last.Commit != ""
-}
-
-// Rewritten tells whether the last revision replaced one that it does not descend from, as a force-push does, and
-// returns that one's commit. It forgets with the next ordinary push and with a restart.
-func (r *Repository) Rewritten() (before string, ok bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.rewritten, r.rewritten != ""
 }
 
 // Resolve returns the revision that a commit-ish names in the cache: HEAD~1, a hash or its beginning, the branch. It

@@ -30,28 +30,6 @@ func haves(st storer.EncodedObjectStorer, last plumbing.Hash) []plumbing.Hash {
 	return out
 }
 
-// descends tells whether old is head or an ancestor of it. It looks only at commits that are not older than old, so
-// that a push costs what it adds.
-func descends(st storer.EncodedObjectStorer, head, old plumbing.Hash) bool {
-	oldCommit, err := object.GetCommit(st, old)
-	if err != nil {
-		return false
-	}
-	headCommit, err := object.GetCommit(st, head)
-	if err != nil {
-		return false
-	}
-	found := false
-	err = object.NewCommitIterCTime(headCommit, nil, nil).ForEach(func(c *object.Commit) error {
-		found = c.Hash == old
-		if found || c.Committer.When.Before(oldCommit.Committer.When) {
-			return storer.ErrStop
-		}
-		return nil
-	})
-	return err == nil && found
-}
-
 // checkComplete reports the first object below the tree of commit head that st does not have. Subtrees that the
 // complete commit known has too are not looked at again, so an ordinary push is checked in the time of its changes.
 func checkComplete(st storer.EncodedObjectStorer, head, known plumbing.Hash) error {

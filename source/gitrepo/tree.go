@@ -14,22 +14,15 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/plumbing/storer"
+
+	"github.com/gitfleet/gitfleet/source"
 )
 
-// Why a path of a snapshot cannot be read.
-var (
-	// ErrEscapes is a symbolic link that leads out of the repository.
-	ErrEscapes = errors.New("the symbolic link leads out of the repository")
-	// ErrSubmodule is a submodule or a path below one. Directory listings show it as an irregular file; its content is
-	// in another repository and is not fetched.
-	ErrSubmodule = errors.New("submodules are not read; commit the files to this repository")
-	errLinkLoop  = errors.New("too many symbolic links")
-)
+// ErrSubmodule is a submodule or a path below one. Directory listings show it as an irregular file; its content is in
+// another repository and is not fetched.
+var ErrSubmodule = errors.New("submodules are not read; commit the files to this repository")
 
-const (
-	maxDepth = 255 // elements of a path
-	maxLinks = 40  // symbolic links followed for one path, as Linux does
-)
+const maxDepth = 255 // elements of a path
 
 // treeFS is the tree of a commit as a file system. It implements fs.ReadDirFS, fs.ReadFileFS, fs.StatFS and
 // fs.ReadLinkFS. Open, Stat, ReadFile and ReadDir follow symbolic links, also in directories, but never out of the tree.
@@ -187,25 +180,14 @@ func (t *treeFS) walk(name string, follow bool, links *int) (node, error) {
 // target returns where the link with this content, which stands in the directory dir, leads: a clean path relative to
 // the root.
 func (t *treeFS) target(link plumbing.Hash, dir []string, links *int) (string, error) {
-	if *links++; *links > maxLinks {
-		return "", errLinkLoop
+	if *links++; *links > source.MaxLinks {
+		return "", source.ErrLinkLoop
 	}
 	content, err := t.content(link)
 	if err != nil {
 		return "", err
 	}
-	to := string(content)
-	if path.IsAbs(to) {
-		return "", ErrEscapes
-	}
-	to = path.Join(path.Join(dir...), to)
-	switch {
-	case to == "..", strings.HasPrefix(to, "../"):
-		return "", ErrEscapes
-	case !fs.ValidPath(to):
-		return "", fs.ErrNotExist
-	}
-	return to, nil
+	return source.LinkTarget(path.Join(dir...), string(content))
 }
 
 var errNotDir = errors.New("not a directory")

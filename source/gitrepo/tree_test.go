@@ -15,6 +15,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/storage/memory"
+
+	"github.com/gitfleet/gitfleet/source"
 )
 
 // treeOf commits what is in o's working tree and returns its snapshot.
@@ -97,13 +99,13 @@ func TestTreeLinks(t *testing.T) {
 		{"overlay/chain", nil},
 		{"overlay/dir/a.yaml", nil},
 		{"root/root/overlay/chain", nil},
-		{"up", ErrEscapes},
-		{"up/base/a.yaml", ErrEscapes},
-		{"deep/up", ErrEscapes},
-		{"deep/inandout", ErrEscapes},
-		{"abs", ErrEscapes},
-		{"loop", errLinkLoop},
-		{"ping", errLinkLoop},
+		{"up", source.ErrEscapes},
+		{"up/base/a.yaml", source.ErrEscapes},
+		{"deep/up", source.ErrEscapes},
+		{"deep/inandout", source.ErrEscapes},
+		{"abs", source.ErrEscapes},
+		{"loop", source.ErrLinkLoop},
+		{"ping", source.ErrLinkLoop},
 		{"dangling", fs.ErrNotExist},
 		{"overlay/file/below", errNotDir},
 		{"base/a.yaml/below", errNotDir},
@@ -112,7 +114,7 @@ func TestTreeLinks(t *testing.T) {
 		{"/base/a.yaml", fs.ErrInvalid},
 		{"base/../base/a.yaml", fs.ErrInvalid},
 		{strings.Repeat("root/", maxDepth) + "base/a.yaml", fs.ErrNotExist},
-		{strings.Repeat("root/", maxLinks+1) + "base/a.yaml", errLinkLoop},
+		{strings.Repeat("root/", source.MaxLinks+1) + "base/a.yaml", source.ErrLinkLoop},
 	} {
 		data, err := fs.ReadFile(fsys, tt.name)
 		if tt.want == nil && (err != nil || string(data) != "a") || tt.want != nil && !errors.Is(err, tt.want) {
