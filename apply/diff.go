@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gitfleet/gitfleet/api"
-	"github.com/gitfleet/gitfleet/render"
 )
 
 // Diff returns what brings cluster from live to targets. A Set that needs nothing yields nothing.
@@ -24,24 +23,17 @@ import (
 // An object that changes its Set is relabelled by the new Set's apply. The old Set keeps it in its inventory until the new
 // label has been seen, then drops it without deleting; so at every moment some inventory lists it.
 //
+// What Git changes waits, as SetPlan.Waits tells, for lower waves and for what it depends on to be in place and healthy;
+// repairs of what is there already do not. Pruning waits for higher waves to be gone. Nothing of a suspended Set is done.
+//
 // Diff settles whatever an interrupted execution left behind: it may stop after any request.
 func Diff(cluster string, targets []Set, live Live, now time.Time) Plan {
-	d := &differ{live: live, now: now, setOf: map[string]string{}, wanted: map[api.Ref]string{}}
-	for name := range live.Parents {
-		d.setOf[SetID(name)] = name
-	}
-	for _, set := range targets {
-		d.setOf[SetID(set.Name)] = set.Name
-		for _, o := range set.Objects {
-			d.wanted[api.RefOf(o.Unstructured)] = set.Name
-		}
-	}
 	plan := Plan{Cluster: cluster}
 	if !live.Complete && !live.ParentsSynced {
 		return plan
 	}
-	for _, set := range slices.SortedFunc(slices.Values(targets), func(a, b Set) int { return cmp.Compare(a.Name, b.Name) }) {
-		if p := (&setDiffer{d, SetID(set.Name)}).plan(set); p.Err != nil || len(p.Held) > 0 || p.writes() {
+	for _, d := range newDiffer(targets, live, now).sets {
+		if p := d.plan(); p.Err != nil || len(p.Held)+len(p.Waits) > 0 || p.writes() {
 			plan.Sets = append(plan.Sets, p)
 		}
 	}
@@ -50,44 +42,97 @@ func Diff(cluster string, targets []Set, live Live, now time.Time) Plan {
 
 // differ holds what all Sets of one Diff share.
 type differ struct {
-	live   Live
-	now    time.Time
-	setOf  map[string]string  // Set name by ApplySet id
-	wanted map[api.Ref]string // name of the Set that wants an object
+	live  Live
+	now   time.Time
+	sets  []*setDiffer      // by name
+	homes map[api.Ref]home  // of every object that a Set wants; nil until somebody asks
+	names map[string]string // Set name by ApplySet id; nil until somebody asks
+}
+
+// home is where an object is wanted.
+type home struct {
+	set    *setDiffer
+	target *Target
 }
 
 // setDiffer decides for one Set.
 type setDiffer struct {
 	*differ
-	id string // the Set's ApplySet id
+	set    Set     // its objects sorted by ref
+	id     string  // the Set's ApplySet id
+	before *Parent // nil when there is none
+	waved  bool    // not all objects are in one wave
 }
 
-func (d *setDiffer) plan(set Set) SetPlan {
-	p := SetPlan{Set: set, After: Parent{Name: set.Name, PolicyDigest: set.PolicyDigest, Source: set.Source}}
-	if why, damaged := d.live.Damaged[ParentName(set.Name)]; damaged {
-		p.Err = fmt.Errorf("inventory ConfigMap %s/%s is unreadable: %s; restore it, or delete it to adopt again what is rendered (objects that are no longer rendered then stay)",
-			api.SystemNamespace, ParentName(set.Name), why)
+func newDiffer(targets []Set, live Live, now time.Time) *differ {
+	d := &differ{live: live, now: now}
+	byRef := func(a, b *Target) int { return a.Ref.Compare(b.Ref) }
+	for _, set := range targets {
+		if !slices.IsSortedFunc(set.Objects, byRef) {
+			set.Objects = slices.SortedFunc(slices.Values(set.Objects), byRef)
+		}
+		s := &setDiffer{differ: d, set: set, id: SetID(set.Name)}
+		if parent, ok := live.Parents[set.Name]; ok {
+			s.before = &parent
+		}
+		for _, t := range set.Objects {
+			s.waved = s.waved || t.Directives.Wave != set.Objects[0].Directives.Wave
+		}
+		d.sets = append(d.sets, s)
+	}
+	slices.SortFunc(d.sets, func(a, b *setDiffer) int { return cmp.Compare(a.set.Name, b.set.Name) })
+	return d
+}
+
+// home tells where an object is wanted, if it is.
+func (d *differ) home(ref api.Ref) (h home, wanted bool) {
+	if d.homes == nil {
+		d.homes = map[api.Ref]home{}
+		for _, s := range d.sets {
+			for _, t := range s.set.Objects {
+				d.homes[t.Ref] = home{s, t}
+			}
+		}
+	}
+	h, wanted = d.homes[ref]
+	return h, wanted
+}
+
+// owner names the Set behind an ApplySet id.
+func (d *differ) owner(id string) string {
+	if d.names == nil {
+		d.names = map[string]string{}
+		for name := range d.live.Parents {
+			d.names[SetID(name)] = name
+		}
+		for _, s := range d.sets {
+			d.names[s.id] = s.set.Name
+		}
+	}
+	if name, ok := d.names[id]; ok {
+		return name
+	}
+	return "an unknown set"
+}
+
+func (d *setDiffer) plan() SetPlan {
+	set := d.set
+	p := SetPlan{Set: set, Before: d.before, Err: d.obstacle()}
+	if p.Err != nil {
 		return p
 	}
-	before := Parent{Name: set.Name}
-	if parent, ok := d.live.Parents[set.Name]; ok {
-		before, p.Before = parent, &parent
+	w := d.walk()
+	if set.Suspended {
+		return d.suspend(p, w)
 	}
-	if p.Before != nil && before.Source != "" && before.Source != set.Source && !set.TakeOver {
-		p.Err = &ForeignError{Set: set.Name, Source: before.Source}
-		return p
+	moved := d.admit(&p, w) // the commit changed this Set
+	moved = d.prune(&p, w) || moved
+	before := Parent{}
+	if d.before != nil {
+		before = *d.before
 	}
-	items := make(map[api.Ref]Item, len(before.Items))
-	for _, it := range before.Items {
-		items[it.Ref] = it
-	}
-	moved := d.targets(&p, items) // the commit changed this Set
-	if d.removals(&p, before.Items) {
-		moved = true
-	}
-	slices.SortFunc(p.After.Items, func(a, b Item) int { return a.Compare(b.Ref) })
-	p.After.ResourceVersion = before.ResourceVersion
-	p.After.Revision = before.Revision
+	p.After = Parent{Name: set.Name, ResourceVersion: before.ResourceVersion, Source: set.Source, Revision: before.Revision,
+		PolicyDigest: set.PolicyDigest, Items: d.remaining(p, w)}
 	p.Remove = d.live.Complete && p.Before != nil && len(set.Objects) == 0 && len(p.After.Items) == 0
 	if len(set.Objects) == 0 {
 		p.After.PolicyDigest = before.PolicyDigest // no policy placed it
@@ -95,180 +140,99 @@ func (d *setDiffer) plan(set Set) SetPlan {
 	if moved || before.Revision == "" || before.PolicyDigest != p.After.PolicyDigest {
 		p.After.Revision = set.Revision
 	}
-	if !p.writes() {
-		return p
-	}
-	if _, err := EncodeParent(p.After); err != nil {
-		return SetPlan{Set: set, Before: p.Before, Err: err}
+	if p.Widen { // else it holds no more than what fits already
+		if _, err := EncodeParent(p.After); err != nil {
+			return SetPlan{Set: set, Before: p.Before, Err: err}
+		}
 	}
 	return p
 }
 
-// targets decides on every object that the Set wants. It reports whether one of them is new or differs from what was
-// applied before.
-func (d *setDiffer) targets(p *SetPlan, items map[api.Ref]Item) (moved bool) {
+// obstacle tells why nothing can be done for the Set.
+func (d *setDiffer) obstacle() error {
+	if why, damaged := d.live.Damaged[ParentName(d.set.Name)]; damaged {
+		return fmt.Errorf("inventory ConfigMap %s/%s is unreadable: %s; restore it, or delete it to adopt again what is rendered (objects that are no longer rendered then stay)",
+			api.SystemNamespace, ParentName(d.set.Name), why)
+	}
+	if d.before != nil && d.before.Source != "" && d.before.Source != d.set.Source && !d.set.TakeOver {
+		return &ForeignError{Set: d.set.Name, Source: d.before.Source}
+	}
+	return nil
+}
+
+// admit puts into p what may be done about what is not as wanted, and tells the rest to wait. It reports whether anything
+// of it is new or differs from what was applied before.
+func (d *setDiffer) admit(p *SetPlan, w *walked) (moved bool) {
+	p.Widen = w.widen
+	g := d.newGate(w.blockers)
 	var changes []Change
-	for _, o := range p.Set.Objects {
-		ref := api.RefOf(o.Unstructured)
-		item, listed := items[ref]
-		if !listed {
-			p.Widen = true
-			item = Item{Ref: ref}
-		}
-		item.Version = o.GroupVersionKind().Version
-		c, drift := d.change(p.Set, o, item, listed)
-		if c != nil {
-			c.Ref = ref
-		}
-		switch {
-		case c == nil:
-			if lv, seen := d.live.Objects[ref]; seen && !lv.Deleting {
-				item.UID, item.EntryHash = lv.UID, lv.EntryHash
+	for i := range w.needs {
+		n := &w.needs[i]
+		if n.cause == wished {
+			if reason := g.closed(n); reason != "" {
+				p.Waits = append(p.Waits, Wait{Ref: n.target.Ref, Action: n.action(), Reason: reason})
+				continue
 			}
-		case drift && d.hold(p, *c):
-		default:
-			c.Object, c.Repair = Stamp(p.Set.Name, o), drift
-			changes = append(changes, *c)
-			moved = moved || !drift
 		}
-		p.After.Items = append(p.After.Items, item)
+		c := n.change()
+		if c.Repair && d.hold(p, c) {
+			continue
+		}
+		c.Object = Stamp(d.set.Name, n.target)
+		changes = append(changes, c)
+		p.Widen = p.Widen || !n.listed
+		moved = moved || !c.Repair
 	}
 	p.Stages = staged(changes)
 	return moved
 }
 
-// change decides on one object. It returns nil for an object that needs nothing, or of which nothing is known. drift tells
-// that the cluster moved, not the wish.
-func (d *setDiffer) change(set Set, o render.Object, item Item, listed bool) (c *Change, drift bool) {
-	lv, seen := d.live.Objects[item.Ref]
-	if !seen {
-		return d.unseen(set, item, listed)
+// remaining returns what the inventory lists after p. What waits stays as it is listed; when the inventory is widened
+// anyway it takes in what waits to be created: that spares a write later.
+func (d *setDiffer) remaining(p SetPlan, w *walked) []Item {
+	items := w.items.list()
+	if len(p.Prune)+len(p.Waits) == 0 {
+		return items
 	}
-	update := func(verify bool, format string, args ...any) *Change {
-		return &Change{Action: Update, Live: lv, Verify: verify, Reason: fmt.Sprintf(format, args...)}
+	gone := make(map[api.Ref]bool, len(p.Prune))
+	for _, c := range p.Prune {
+		gone[c.Ref] = true
 	}
-	switch {
-	case lv.Deleting:
-		return nil, false // an apply would be lost; it is created again when it is gone
-	case lv.SetID != d.id:
-		return update(false, "taken over from %s", d.owner(lv.SetID)), false
-	case lv.AppliedHash != AppliedHash(o.Unstructured):
-		return update(false, "changed in %s", short(set.Revision)), false
-	case !listed:
-		return update(true, "in no inventory"), false
-	case item.UID == "" || item.EntryHash == "":
-		return update(true, "last apply not confirmed"), false
-	case lv.UID != item.UID:
-		return update(true, "drifted: somebody deleted it and made it again"), true
-	case lv.EntryHash == "":
-		return update(true, "drifted: managedFields were cleared"), true
-	case lv.EntryHash != item.EntryHash:
-		return update(true, "drifted: our fields were changed"), true
-	}
-	return nil, false
-}
-
-// unseen decides on an object that does not carry our label, as far as is known.
-func (d *setDiffer) unseen(set Set, item Item, listed bool) (c *Change, drift bool) {
-	create := func(reason string) *Change { return &Change{Action: Create, Reason: reason} }
-	_, unknown := d.live.Unknown[item.GroupKind()]
-	switch {
-	case !listed:
-		return create("new in " + short(set.Revision)), false
-	case item.UID == "":
-		return create("not created yet"), false
-	case unknown:
-		return nil, false // it was there, and nobody can say that it no longer is
-	}
-	return create("drifted: it was deleted, or lost our label"), true
-}
-
-// hold keeps back a repair of an object that somebody else keeps changing.
-func (d *setDiffer) hold(p *SetPlan, c Change) bool {
-	r, ok := d.live.Repairs[c.Ref]
-	if !ok {
-		return false
-	}
-	until := r.Last.Add(Backoff(r.Count))
-	if !d.now.Before(until) {
-		return false
-	}
-	p.Held = append(p.Held, Held{Ref: c.Ref, Until: until,
-		Reason: fmt.Sprintf("%s; repaired %d times already, another writer keeps undoing it", c.Reason, r.Count)})
-	return true
-}
-
-// Backoff returns how long to wait after the n-th repair of one object before the next: 2 s, doubled each time, at most
-// five minutes.
-func Backoff(n int) time.Duration {
-	const first, most = 2 * time.Second, 5 * time.Minute
-	if n < 1 {
-		return 0
-	}
-	if n > 8 { // 2 s << 7 is below the limit, 2 s << 8 is not
-		return most
-	}
-	return min(first<<(n-1), most)
-}
-
-// removals decides on every listed object that the Set does not want. It reports whether one of them left the Set.
-func (d *setDiffer) removals(p *SetPlan, before []Item) (moved bool) {
-	for _, item := range before {
-		if d.wanted[item.Ref] == p.Set.Name {
-			continue
+	waits := p.Waits
+	out := make([]Item, 0, len(items))
+	for _, it := range items {
+		if len(waits) > 0 && waits[0].Ref == it.Ref { // both are sorted by ref
+			waits = waits[1:]
+			before, listed := d.before.find(it.Ref)
+			if listed {
+				it = before
+			} else if !p.Widen {
+				continue
+			}
 		}
-		if !d.live.Complete {
-			p.After.Items = append(p.After.Items, item)
-			continue
+		if !gone[it.Ref] {
+			out = append(out, it)
 		}
-		lv, seen := d.live.Objects[item.Ref]
-		_, taken := d.wanted[item.Ref]
-		switch {
-		case seen && lv.SetID != d.id, // another Set's already
-			seen && lv.Deleting,                 // under way, and nothing can stop it
-			seen && !Ours(p.Set.Name, item, lv): // somebody else's by now
-		case taken:
-			p.After.Items = append(p.After.Items, item) // until its new Set's label is seen
-			continue
-		default:
-			p.Prune = append(p.Prune, Change{Action: Delete, Ref: item.Ref, Live: lv, Reason: removalReason(p.Set, lv, item)})
+	}
+	return out
+}
+
+// suspend turns all that the Set lacks into waits, and leaves its inventory alone.
+func (d *setDiffer) suspend(p SetPlan, w *walked) SetPlan {
+	p.After = Parent{Name: d.set.Name}
+	if d.before != nil {
+		p.After = *d.before
+	}
+	for _, n := range w.needs {
+		if n.cause == wished || n.cause == drifted {
+			p.Waits = append(p.Waits, Wait{Ref: n.target.Ref, Action: n.action(), Reason: "suspended: " + n.reason})
 		}
-		moved = true
 	}
-	slices.SortFunc(p.Prune, func(a, b Change) int { return -compareInOrder(a.Ref, b.Ref) })
-	return moved
-}
-
-// Ours tells whether the object that item of the inventory of set names may be deleted: it carries the set's label, has no
-// controller owner (controllers copy labels: an EndpointSlice has all those of its Service), and either holds our
-// managedFields entry or is the very object that we recorded.
-func Ours(set string, item Item, lv LiveObject) bool {
-	if lv.SetID != SetID(set) || lv.Controlled {
-		return false
+	for _, c := range w.leaving {
+		p.Waits = append(p.Waits, Wait{Ref: c.Ref, Action: Delete, Reason: "suspended: " + c.Reason})
 	}
-	return lv.EntryHash != "" || lv.UID != "" && lv.UID == item.UID
-}
-
-func removalReason(set Set, lv LiveObject, item Item) string {
-	reason := "no longer rendered in " + short(set.Revision)
-	if len(set.Objects) == 0 {
-		reason = "no longer placed here"
-	}
-	if lv.UID == "" {
-		return reason + "; not seen, confirm first"
-	}
-	if item.UID != "" && lv.UID != item.UID {
-		return reason + "; made again by us since"
-	}
-	return reason
-}
-
-// owner names the Set behind an ApplySet id.
-func (d *differ) owner(id string) string {
-	if name, ok := d.setOf[id]; ok {
-		return name
-	}
-	return "an unknown set"
+	sortWaits(p.Waits)
+	return p
 }
 
 // short abbreviates a commit hash as git does.

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"strconv"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -55,15 +57,23 @@ func digest(parts ...[]byte) string {
 
 // Observe reduces an object's metadata to what deciding needs. Health is Current: who knows the status sets it.
 func Observe(ref api.Ref, m metav1.Object) LiveObject {
-	return LiveObject{
+	lo := LiveObject{
 		Ref:             ref,
 		UID:             m.GetUID(),
 		ResourceVersion: m.GetResourceVersion(),
 		SetID:           m.GetLabels()[api.ApplySetPartOfLabel],
-		AppliedHash:     m.GetAnnotations()[api.AnnotationAppliedHash],
 		EntryHash:       EntryHash(m.GetManagedFields()),
 		Controlled:      metav1.GetControllerOfNoCopy(m) != nil,
-		Deleting:        m.GetDeletionTimestamp() != nil,
 		Health:          Health{Status: Current},
 	}
+	annotations := m.GetAnnotations()
+	lo.AppliedHash = annotations[api.AnnotationAppliedHash]
+	if wave, err := strconv.Atoi(annotations[api.AnnotationWave]); err == nil {
+		lo.Wave = wave
+	}
+	if since := m.GetDeletionTimestamp(); since != nil {
+		lo.Deleting, lo.DeletingSince = true, since.Time
+		lo.Finalizers = strings.Join(m.GetFinalizers(), ",")
+	}
+	return lo
 }

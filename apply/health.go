@@ -42,23 +42,34 @@ func failed(reason, message string) Health     { return Health{Failed, joinReaso
 func joinReason(reason, message string) string { return strings.Trim(reason+": "+message, ": ") }
 
 // HealthOf computes an object's health from the whole object, by the rules of kstatus
-// (sigs.k8s.io/cli-utils/pkg/kstatus, README.md). now is needed for what only waiting tells: a Pod that nobody can
-// schedule counts as failed after a while.
+// (sigs.k8s.io/cli-utils/pkg/kstatus, README.md) and those of healthRules. now is needed for what only waiting tells: a
+// Pod that nobody can schedule counts as failed after a while.
 func HealthOf(u *unstructured.Unstructured, now time.Time) Health {
+	return (*HealthRules)(nil).HealthOf(u, now)
+}
+
+// underWay tells the health that every object has while it is being deleted, or while its controller has not seen its
+// latest change.
+func underWay(u *unstructured.Unstructured) (h Health, decided bool) {
 	if u.GetDeletionTimestamp() != nil {
-		return Health{Terminating, "is being deleted"}
+		return Health{Terminating, "is being deleted"}, true
 	}
-	conditions := conditionsOf(u)
-	if observed, found, err := unstructured.NestedInt64(u.Object, "status", "observedGeneration"); found && err == nil && observed < u.GetGeneration() {
-		return inProgress("generation %d is not observed yet", u.GetGeneration())
+	observed, found, err := unstructured.NestedInt64(u.Object, "status", "observedGeneration")
+	if found && err == nil && observed < u.GetGeneration() {
+		return inProgress("generation %d is not observed yet", u.GetGeneration()), true
 	}
+	return Health{}, false
+}
+
+// ruledHealth judges by the standard conditions and the rule of the object's kind.
+func ruledHealth(u *unstructured.Unstructured, conditions map[string]condition, now time.Time) Health {
 	if c := conditions["Stalled"]; c.Status == "True" {
 		return failed(c.Reason, c.Message)
 	}
 	if c := conditions["Reconciling"]; c.Status == "True" {
 		return inProgress("%s", joinReason(c.Reason, c.Message))
 	}
-	if rule, ok := healthRules[schema.GroupKind{Group: u.GroupVersionKind().Group, Kind: u.GetKind()}]; ok {
+	if rule, ok := healthRules[u.GroupVersionKind().GroupKind()]; ok {
 		return rule(u, conditions, now)
 	}
 	if c, ok := conditions["Ready"]; ok && c.Status != "True" {
@@ -85,6 +96,7 @@ func NeedsStatus(gk schema.GroupKind) bool {
 type condition struct {
 	Status, Reason, Message string
 	Since                   time.Time // lastTransitionTime
+	Generation              int64     // observedGeneration; 0 when it does not say
 }
 
 func conditionsOf(u *unstructured.Unstructured) map[string]condition {
@@ -92,6 +104,11 @@ func conditionsOf(u *unstructured.Unstructured) map[string]condition {
 	if err != nil {
 		return nil
 	}
+	return readConditions(list)
+}
+
+// readConditions returns the conditions of list by type. What is no condition is left out.
+func readConditions(list []any) map[string]condition {
 	out := make(map[string]condition, len(list))
 	for _, e := range list {
 		m, ok := e.(map[string]any)
@@ -100,7 +117,8 @@ func conditionsOf(u *unstructured.Unstructured) map[string]condition {
 		}
 		text := func(key string) string { s, _ := m[key].(string); return s }
 		since, _ := time.Parse(time.RFC3339, text("lastTransitionTime")) // zero when absent: long ago
-		out[text("type")] = condition{text("status"), text("reason"), text("message"), since}
+		generation, _ := m["observedGeneration"].(int64)
+		out[text("type")] = condition{text("status"), text("reason"), text("message"), since, generation}
 	}
 	return out
 }

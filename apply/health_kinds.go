@@ -10,7 +10,9 @@ import (
 // healthRule judges an object that is not being deleted and whose generation is observed, if it says so.
 type healthRule func(u *unstructured.Unstructured, conditions map[string]condition, now time.Time) Health
 
-// healthRules are those of kstatus, with a Service of type LoadBalancer waiting for its address, as KubeFleet has it.
+// healthRules are those of kstatus, with a Service of type LoadBalancer waiting for its address, as KubeFleet has it, and with
+// the kinds that kstatus takes for done at once although their status says otherwise. An Ingress is in place without an
+// address, as for kstatus: many controllers never set one. So is a CronJob, whatever its Jobs do.
 var healthRules = map[schema.GroupKind]healthRule{
 	{Group: "apps", Kind: "Deployment"}:                   deploymentHealth,
 	{Group: "apps", Kind: "StatefulSet"}:                  statefulSetHealth,
@@ -23,6 +25,18 @@ var healthRules = map[schema.GroupKind]healthRule{
 	{Kind: "Service"}:                                     serviceHealth,
 	{Group: crdGroup, Kind: crdKind}:                      crdHealth,
 	{Group: "apiregistration.k8s.io", Kind: "APIService"}: apiServiceHealth,
+
+	{Group: "autoscaling", Kind: "HorizontalPodAutoscaler"}:    autoscalerHealth,
+	{Group: "policy", Kind: "PodDisruptionBudget"}:             budgetHealth,
+	{Group: "snapshot.storage.k8s.io", Kind: "VolumeSnapshot"}: snapshotHealth,
+
+	gatewayKind("GatewayClass"): gatewayClassHealth,
+	gatewayKind("Gateway"):      gatewayHealth,
+	gatewayKind("HTTPRoute"):    routeHealth,
+	gatewayKind("GRPCRoute"):    routeHealth,
+	gatewayKind("TLSRoute"):     routeHealth,
+	gatewayKind("TCPRoute"):     routeHealth,
+	gatewayKind("UDPRoute"):     routeHealth,
 }
 
 const (
@@ -144,10 +158,13 @@ func replicaSetHealth(u *unstructured.Unstructured, conditions map[string]condit
 	return current()
 }
 
-// jobHealth counts a Job that has started as in place: it may run for as long as it likes.
+// jobHealth counts a Job that has started as in place: it may run for as long as it likes. FailureTarget says that it will
+// have failed once its pods are gone.
 func jobHealth(u *unstructured.Unstructured, conditions map[string]condition, _ time.Time) Health {
-	if c := conditions["Failed"]; c.Status == "True" {
-		return failed(c.Reason, c.Message)
+	for _, t := range []string{"Failed", "FailureTarget"} {
+		if c := conditions[t]; c.Status == "True" {
+			return failed(c.Reason, c.Message)
+		}
 	}
 	if conditions["Complete"].Status == "True" || conditions["Suspended"].Status == "True" || text(u, "status", "startTime") != "" {
 		return current()
@@ -227,6 +244,31 @@ func crdHealth(_ *unstructured.Unstructured, conditions map[string]condition, _ 
 func apiServiceHealth(_ *unstructured.Unstructured, conditions map[string]condition, _ time.Time) Health {
 	if c := conditions["Available"]; c.Status != "True" {
 		return inProgress("%s", joinReason(c.Reason, c.Message))
+	}
+	return current()
+}
+
+// autoscalerHealth wants what is scaled to be found. Metrics come and go with the load, so ScalingActive tells nothing
+// about being in place.
+func autoscalerHealth(_ *unstructured.Unstructured, conditions map[string]condition, _ time.Time) Health {
+	if c := conditions["AbleToScale"]; c.Status == "False" {
+		return inProgress("%s", joinReason(c.Reason, c.Message))
+	}
+	return current()
+}
+
+// budgetHealth counts a budget that allows no disruption as in place; one that cannot be worked out is not.
+func budgetHealth(_ *unstructured.Unstructured, conditions map[string]condition, _ time.Time) Health {
+	if c := conditions["DisruptionAllowed"]; c.Status == "False" && c.Reason == "SyncFailed" {
+		return inProgress("%s", joinReason(c.Reason, c.Message))
+	}
+	return current()
+}
+
+// snapshotHealth follows readyToUse. An error may pass: the snapshot controller tries again.
+func snapshotHealth(u *unstructured.Unstructured, _ map[string]condition, _ time.Time) Health {
+	if ready, _, _ := unstructured.NestedBool(u.Object, "status", "readyToUse"); !ready {
+		return inProgress("%s", joinReason("not ready to use", text(u, "status", "error", "message")))
 	}
 	return current()
 }

@@ -51,6 +51,29 @@ func TestHealth(t *testing.T) {
 		{"definition new", "{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition}", "InProgress: not established"},
 		{"definition established", "{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, status: {conditions: [{type: Established, status: 'True'}]}}", "Current"},
 
+		{"job failing", "{apiVersion: batch/v1, kind: Job, status: {startTime: '2026-01-01T00:00:00Z', conditions: [{type: FailureTarget, status: 'True', reason: PodFailurePolicy}]}}", "Failed: PodFailurePolicy"},
+		{"job suspended", "{apiVersion: batch/v1, kind: Job, spec: {suspend: true}, status: {conditions: [{type: Suspended, status: 'True'}]}}", "Current"},
+		{"job resumed", "{apiVersion: batch/v1, kind: Job, status: {conditions: [{type: Suspended, status: 'False'}]}}", "InProgress: not started yet"},
+		{"cron job", "{apiVersion: batch/v1, kind: CronJob}", "Current"},
+		{"autoscaler without metrics", "{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, status: {conditions: [{type: AbleToScale, status: 'True'}, {type: ScalingActive, status: 'False', reason: FailedGetResourceMetric}]}}", "Current"},
+		{"autoscaler of nothing", "{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, status: {conditions: [{type: AbleToScale, status: 'False', reason: FailedGetScale, message: not found}]}}", "InProgress: FailedGetScale: not found"},
+		{"budget used up", "{apiVersion: policy/v1, kind: PodDisruptionBudget, status: {conditions: [{type: DisruptionAllowed, status: 'False', reason: InsufficientPods}]}}", "Current"},
+		{"budget that nobody can work out", "{apiVersion: policy/v1, kind: PodDisruptionBudget, status: {conditions: [{type: DisruptionAllowed, status: 'False', reason: SyncFailed, message: no scale}]}}", "InProgress: SyncFailed: no scale"},
+		{"snapshot being made", "{apiVersion: snapshot.storage.k8s.io/v1, kind: VolumeSnapshot, status: {readyToUse: false, error: {message: busy}}}", "InProgress: not ready to use: busy"},
+		{"snapshot", "{apiVersion: snapshot.storage.k8s.io/v1, kind: VolumeSnapshot, status: {readyToUse: true}}", "Current"},
+		{"ingress without address", "{apiVersion: networking.k8s.io/v1, kind: Ingress, status: {loadBalancer: {}}}", "Current"},
+
+		{"gateway class that nobody serves", "{apiVersion: gateway.networking.k8s.io/v1, kind: GatewayClass, status: {conditions: [{type: Accepted, status: Unknown, reason: Pending, message: waiting}]}}", "InProgress: not Accepted: Pending: waiting"},
+		{"gateway class", "{apiVersion: gateway.networking.k8s.io/v1, kind: GatewayClass, status: {conditions: [{type: Accepted, status: 'True'}]}}", "Current"},
+		{"gateway new", "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway}", "InProgress: Accepted is not told yet"},
+		{"gateway not programmed", "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, status: {conditions: [{type: Accepted, status: 'True'}, {type: Programmed, status: 'False', reason: AddressNotAssigned}]}}", "InProgress: not Programmed: AddressNotAssigned"},
+		{"gateway changed", "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {generation: 3}, status: {conditions: [{type: Accepted, status: 'True', observedGeneration: 3}, {type: Programmed, status: 'True', observedGeneration: 2}]}}", "InProgress: Programmed is told of generation 2, not yet of 3"},
+		{"gateway", "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {generation: 3}, status: {conditions: [{type: Accepted, status: 'True', observedGeneration: 3}, {type: Programmed, status: 'True', observedGeneration: 3}]}}", "Current"},
+		{"route unseen", "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute}", "InProgress: no parent has accepted the route yet"},
+		{"route half accepted", "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, status: {parents: [{parentRef: {name: a}, conditions: [{type: Accepted, status: 'True'}, {type: ResolvedRefs, status: 'True'}]}, {parentRef: {name: b}, conditions: [{type: Accepted, status: 'True'}, {type: ResolvedRefs, status: 'False', reason: BackendNotFound}]}]}}", "InProgress: parent 2 (b): not ResolvedRefs: BackendNotFound"},
+		{"route", "{apiVersion: gateway.networking.k8s.io/v1, kind: GRPCRoute, status: {parents: [{parentRef: {name: a}, conditions: [{type: Accepted, status: 'True'}, {type: ResolvedRefs, status: 'True'}]}]}}", "Current"},
+		{"nonsense for parents", "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, status: {parents: [{conditions: 7}]}}", "InProgress: parent 1 (): Accepted is not told yet"},
+
 		{"custom resource without status", "{apiVersion: example.com/v1, kind: Widget}", "Current"},
 		{"custom resource not ready", "{apiVersion: example.com/v1, kind: Widget, status: {conditions: [{type: Ready, status: 'False', reason: Waiting, message: for a disk}]}}", "InProgress: Waiting: for a disk"},
 		{"custom resource stalled", "{apiVersion: example.com/v1, kind: Widget, status: {conditions: [{type: Stalled, status: 'True', reason: BadSize}, {type: Ready, status: 'False'}]}}", "Failed: BadSize"},
@@ -69,6 +92,7 @@ func TestNeedsStatus(t *testing.T) {
 	for kind, want := range map[string]bool{
 		"Deployment.apps": true, "Service": true, "Pod": true, "CustomResourceDefinition.apiextensions.k8s.io": true,
 		"ConfigMap": false, "Secret": false, "Namespace": false, "Role.rbac.authorization.k8s.io": false, "EndpointSlice.discovery.k8s.io": false,
+		"HTTPRoute.gateway.networking.k8s.io": true, "HorizontalPodAutoscaler.autoscaling": true, "CronJob.batch": false, "Ingress.networking.k8s.io": false,
 		"Widget.example.com": true, "Cluster.cluster.x-k8s.io": true,
 		"ServiceExport.networking.fleet.azure.com": false, "ServiceImport.multicluster.x-k8s.io": false,
 	} {

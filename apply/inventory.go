@@ -158,3 +158,30 @@ func additionalNamespaces(items []Item) string {
 	}
 	return strings.Join(slices.Sorted(maps.Keys(namespaces)), ",")
 }
+
+// itemList collects an inventory in the order of its refs. As long as it is what the inventory was before it takes no memory:
+// almost every inventory is unchanged, almost always.
+type itemList struct {
+	before []Item // never modified
+	same   int    // so many of before are in the list
+	own    []Item // the list, once it is no beginning of before
+}
+
+func (l *itemList) add(it Item) {
+	if l.own == nil {
+		if l.same < len(l.before) && l.before[l.same] == it {
+			l.same++
+			return
+		}
+		l.own = append(make([]Item, 0, len(l.before)+1), l.before[:l.same]...)
+	}
+	l.own = append(l.own, it)
+}
+
+// list returns what was added. It may be before itself.
+func (l *itemList) list() []Item {
+	if l.own == nil {
+		return l.before[:l.same:l.same]
+	}
+	return l.own
+}

@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
 	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/render"
 )
@@ -18,12 +20,28 @@ import (
 // Set is what one owner (a placement, or the service resolution) wants on one cluster. It becomes one KEP-3659 ApplySet.
 // A cluster that a placement left still gets its Set, with no objects: deleting is applying nothing.
 type Set struct {
-	Name         string          // the owner's name; the parent's name is derived from it
-	Source       string          // where the wish comes from: repository, branch, directories
-	TakeOver     bool            // the Set is taken over when its inventory is another source's
-	Revision     string          // commit of the wish
-	PolicyDigest string          // placement policy that chose this cluster; recorded in the parent for stickiness
-	Objects      []render.Object // no two with the same ref, here or in another Set of the same cluster
+	Name         string // the owner's name; the parent's name is derived from it
+	Source       string // where the wish comes from: repository, branch, directories
+	TakeOver     bool   // the Set is taken over when its inventory is another source's
+	Revision     string // commit of the wish
+	PolicyDigest string // placement policy that chose this cluster; recorded in the parent for stickiness
+	// Objects hold no two with the same ref, here or in another Set of the same cluster. Sorted by ref they save Diff sorting
+	// them each time.
+	Objects   []*Target
+	Suspended bool   // nothing of the Set is changed: what its inventory lists stays as it is
+	Account   string // "namespace/name" of the ServiceAccount to act as; empty for gitfleet's own rights
+	// DependsOn are the Sets that must be in place and healthy, wherever they are, before anything new of this one is applied.
+	DependsOn []string
+	// Unready tells for Sets that DependsOn or an object's directives name why they are not ready. A Set that it does not
+	// name is ready.
+	Unready map[string]string
+	// HoldRemovals tells why nothing of the Set may be deleted before a person confirms it; empty when it may.
+	HoldRemovals string
+	// Digest is what a person names to confirm the removals of this wish.
+	Digest string
+	// Confirmed tells that a person has confirmed the removals of this wish: also of what takes with it what gitfleet did not
+	// create.
+	Confirmed bool
 }
 
 // Live is what is known of one cluster, as one immutable value.
@@ -40,6 +58,9 @@ type Live struct {
 	Damaged map[string]string      // parents that somebody made unreadable, by name of the ConfigMap, with the reason
 	Objects map[api.Ref]LiveObject // objects that carry our part-of label
 	Repairs map[api.Ref]Repair     // what was lately repaired, to damp a quarrel with another writer
+	// Doubts names objects whose metadata cannot be trusted to show drift, each with the reason: they are verified by a
+	// dry run although nothing shows.
+	Doubts map[api.Ref]string
 }
 
 // Repair remembers that drift of one object was repaired, how often and when last.
@@ -56,9 +77,12 @@ type LiveObject struct {
 	SetID           string // value of applyset.kubernetes.io/part-of
 	AppliedHash     string // our annotation: digest of what we last applied
 	EntryHash       string // digest of our managedFields Apply entry; empty when there is none
+	Wave            int    // what the object's annotation says; deleting follows it when Git no longer names the object
 	Controlled      bool   // has a controller owner, so it is a copy somebody else made: never ours
 	Deleting        bool
-	Health          Health // for kinds whose health needs status; otherwise Current
+	DeletingSince   time.Time // when Deleting began
+	Finalizers      string    // what a delete waits for, separated by commas; only while Deleting
+	Health          Health    // for kinds whose health needs status; otherwise Current
 }
 
 // Parent is one ApplySet parent: the inventory of a Set on one cluster.
@@ -73,7 +97,24 @@ type Parent struct {
 
 // Equal compares what is recorded; the resourceVersion is not.
 func (p Parent) Equal(o Parent) bool {
-	return p.Name == o.Name && p.Source == o.Source && p.Revision == o.Revision && p.PolicyDigest == o.PolicyDigest && slices.Equal(p.Items, o.Items)
+	return p.Name == o.Name && p.Source == o.Source && p.Revision == o.Revision && p.PolicyDigest == o.PolicyDigest && sameItems(p.Items, o.Items)
+}
+
+// sameItems compares two inventories, of which one is most often the other itself.
+func sameItems(a, b []Item) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.Equal(a, b))
+}
+
+// find returns what p lists of ref.
+func (p *Parent) find(ref api.Ref) (item Item, listed bool) {
+	if p == nil {
+		return Item{}, false
+	}
+	i, ok := slices.BinarySearchFunc(p.Items, ref, func(it Item, r api.Ref) int { return it.Compare(r) })
+	if !ok {
+		return Item{}, false
+	}
+	return p.Items[i], true
 }
 
 // Item is one object of an inventory.
@@ -102,7 +143,10 @@ type Change struct {
 	Reason string        // for a person: "new in 3f2a1b", "drifted: our fields were changed", "no longer rendered"
 	Repair bool          // undoes somebody else's change, and is damped when it comes back
 	Verify bool          // a dry-run apply must show a difference before anything is written
-	Live   LiveObject    // what was seen; zero for Create. Its UID and ResourceVersion are a Delete's preconditions
+	// HandOut are fields of Object that the object is created with, and that are no longer ours from then on.
+	HandOut  []fieldpath.Path
+	Recreate bool       // may be deleted and created again when a field that cannot be changed differs
+	Live     LiveObject // what was seen; zero for Create. Its UID and ResourceVersion are a Delete's preconditions
 }
 
 // Held is a repair that waits, because another writer undid the one before.
@@ -110,6 +154,16 @@ type Held struct {
 	Ref    api.Ref
 	Reason string
 	Until  time.Time
+}
+
+// Wait is something that is left as it is for now.
+type Wait struct {
+	Ref    api.Ref
+	Action Action // what will be done in the end
+	Reason string // for a person: what it waits for, and what can be done about it
+	// Confirm tells that it waits for a person's word, the trailer api.TrailerConfirm; otherwise for something to become
+	// ready or to be resumed.
+	Confirm bool
 }
 
 // SetPlan brings one Set to its target. Steps run in order: widen the parent, Stages one after the other (the objects
@@ -121,6 +175,7 @@ type SetPlan struct {
 	Stages [][]Change
 	Prune  []Change
 	Held   []Held
+	Waits  []Wait // by Ref
 	// After is what the parent shall be when all succeeded; uids and entry hashes of written objects are filled in by the
 	// executor.
 	After  Parent
@@ -135,7 +190,7 @@ type Plan struct {
 	Sets    []SetPlan // by Set name; none for a Set that needs nothing
 }
 
-// Empty tells whether there is nothing to execute now. A plan of held repairs only is empty: see Wake.
+// Empty tells whether there is nothing to execute now. A plan of held repairs and waits only is empty: see Wake.
 func (p Plan) Empty() bool {
 	for _, s := range p.Sets {
 		if s.Err != nil || s.writes() {
@@ -161,20 +216,33 @@ func (p Plan) Wake() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// String prints the plan for a person, one line a step, in the order of execution.
+// String prints the plan for a person, one line a step, in the order of execution, and at the end of each Set what is held
+// or waits.
 func (p Plan) String() string {
+	return p.print(func(s SetPlan, line printer) {
+		s.describe(line)
+		s.describeRest(line)
+	})
+}
+
+// Steps prints what String prints without what is held or waits: two plans with the same steps do the same.
+func (p Plan) Steps() string { return p.print(SetPlan.describe) }
+
+// printer prints one line about a Set.
+type printer func(format string, args ...any)
+
+func (p Plan) print(describe func(SetPlan, printer)) string {
 	var b strings.Builder
 	for _, s := range p.Sets {
-		line := func(format string, args ...any) {
+		describe(s, func(format string, args ...any) {
 			fmt.Fprintf(&b, "%s %s: ", p.Cluster, s.Set.Name)
 			fmt.Fprintf(&b, format+"\n", args...)
-		}
-		s.describe(line)
+		})
 	}
 	return b.String()
 }
 
-func (s SetPlan) describe(line func(format string, args ...any)) {
+func (s SetPlan) describe(line printer) {
 	if s.Err != nil {
 		line("blocked: %v", s.Err)
 		return
@@ -194,9 +262,6 @@ func (s SetPlan) describe(line func(format string, args ...any)) {
 	for _, c := range s.Prune {
 		line("%s %s: %s", c.Action, c.Ref, c.Reason)
 	}
-	for _, h := range s.Held {
-		line("hold %s until %s: %s", h.Ref, h.Until.UTC().Format(time.RFC3339), h.Reason)
-	}
 	switch {
 	case s.Remove:
 		line("remove inventory")
@@ -207,11 +272,21 @@ func (s SetPlan) describe(line func(format string, args ...any)) {
 	}
 }
 
+func (s SetPlan) describeRest(line printer) {
+	for _, h := range s.Held {
+		line("hold %s until %s: %s", h.Ref, h.Until.UTC().Format(time.RFC3339), h.Reason)
+	}
+	for _, w := range s.Waits {
+		line("wait to %s %s: %s", w.Action, w.Ref, w.Reason)
+	}
+}
+
 // Outcome is what became of one change, or of an object that needed none.
 type Outcome struct {
 	Ref    api.Ref
 	Action Action
 	Note   string // what a person may want to know about a success: "adopted: it existed before"
+	Drift  *Drift // what was put back; nil when the cluster had not drifted
 	Err    error  // nil on success
 }
 

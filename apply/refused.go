@@ -24,7 +24,9 @@ type RefusedError struct {
 	Verb    string // get, patch, delete: as in an RBAC rule
 	Actor   Actor
 	Message string // what is wrong, and the remedy
-	Err     error  // what the API server said; nil when that may hold a secret
+	// Immutable are the fields whose change was refused, sorted, when that alone is wrong: ".spec.selector".
+	Immutable []string
+	Err       error // what the API server said; nil when that may hold a secret
 }
 
 // Error prints "patch Deployment.apps web/shop: message".
@@ -71,14 +73,16 @@ func (e *FencedError) Unwrap() error { return e.Err }
 type HeldError struct {
 	Ref     api.Ref
 	Foreign []api.Ref // what the delete would take with it, sorted; empty when Err tells the reason
-	Err     error     // why that is not known, or why the object itself is not only gitfleet's
+	// Digest is of the plan that a person may confirm, for whom it is reported to; empty while nobody has filled it in.
+	Digest string
+	Err    error // why that is not known, or why the object itself is not only gitfleet's
 }
 
 // Error names the first of the foreign objects, and the remedy.
 func (e *HeldError) Error() string {
 	if len(e.Foreign) == 0 {
-		return fmt.Sprintf("delete %s: held, because it may destroy what gitfleet did not create: %v; mend that, or delete the %s with kubectl; gitfleet notices",
-			e.Ref, e.Err, e.Ref.Kind)
+		return fmt.Sprintf("delete %s: held, because it may destroy what gitfleet did not create: %v; mend that, or delete the %s with kubectl; gitfleet notices; %s",
+			e.Ref, e.Err, e.Ref.Kind, e.confirm())
 	}
 	const most = 3
 	names := make([]string, 0, most)
@@ -89,8 +93,16 @@ func (e *HeldError) Error() string {
 	if more := len(e.Foreign) - len(names); more > 0 {
 		list += fmt.Sprintf(" and %d more", more)
 	}
-	return fmt.Sprintf("delete %s: held, because it would destroy what gitfleet did not create: %s; delete them, or delete the %s with kubectl; gitfleet notices",
-		e.Ref, list, e.Ref.Kind)
+	return fmt.Sprintf("delete %s: held, because it would destroy what gitfleet did not create: %s; delete them, or delete the %s with kubectl; gitfleet notices; %s",
+		e.Ref, list, e.Ref.Kind, e.confirm())
+}
+
+func (e *HeldError) confirm() string {
+	digest := e.Digest
+	if digest == "" {
+		digest = "DIGEST, the plan's"
+	}
+	return fmt.Sprintf("or confirm it with the commit trailer %s: %s", api.TrailerConfirm, digest)
 }
 
 // Unwrap returns the reason, if there is one beside Foreign.

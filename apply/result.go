@@ -47,9 +47,19 @@ func (r Result) ObjectErr(set string, ref api.Ref) error {
 	return nil
 }
 
-// Touches tells whether p has something to do, to hold back or to complain about for a Set.
+// Touches tells whether p has something to do, to hold back, to wait for or to complain about for a Set.
 func (p Plan) Touches(set string) bool {
 	return slices.ContainsFunc(p.Sets, func(s SetPlan) bool { return s.Set.Name == set })
+}
+
+// Waits returns what waits in a Set, by Ref.
+func (p Plan) Waits(set string) []Wait {
+	for _, s := range p.Sets {
+		if s.Set.Name == set {
+			return s.Waits
+		}
+	}
+	return nil
 }
 
 // Size counts the objects that p writes or deletes.

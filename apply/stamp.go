@@ -11,21 +11,33 @@ import (
 	"github.com/gitfleet/gitfleet/render"
 )
 
-// Stamp returns the object as it is applied for the Set of that name: a copy without what only a server may set, with the
-// Set's part-of label and the digest of itself as annotation. The object is not modified.
-func Stamp(set string, o render.Object) render.Object {
-	u := normal(o.Unstructured)
-	hash := hashOf(u)
-	u = u.DeepCopy()
-	// Set one by one: reading labels as a map of strings would drop all of them when one is a number. Where labels are no
-	// map at all nothing is set, and the API server refuses the object.
-	_ = unstructured.SetNestedField(u.Object, SetID(set), "metadata", "labels", api.ApplySetPartOfLabel)
-	_ = unstructured.SetNestedField(u.Object, hash, "metadata", "annotations", api.AnnotationAppliedHash)
-	return render.Object{Unstructured: u, Origin: o.Origin}
+// Stamp returns the object of t as it is applied for the Set of that name: a copy without what only a server may set, with
+// the Set's part-of label and t.Hash as annotation. Fields that are given away are in it, for its creation. It shares with t
+// what it does not change.
+func Stamp(set string, t *Target) render.Object {
+	u := normal(t.Unstructured)
+	if meta, ok := u.Object["metadata"].(map[string]any); ok { // normal's own copy
+		put(meta, "labels", api.ApplySetPartOfLabel, SetID(set))
+		put(meta, "annotations", api.AnnotationAppliedHash, t.Hash)
+	}
+	return render.Object{Unstructured: u, Origin: t.Origin, Directives: t.Directives}
 }
 
-// AppliedHash returns the digest that Stamp records: of the object as rendered, so it is the same in whichever Set the
-// object stands.
+// put sets a key of a map of metadata, in a copy of it. Where labels are no map nothing is set, and the API server refuses
+// the object; where one of them is a number, the others stay.
+func put(meta map[string]any, field, key, value string) {
+	switch m := meta[field].(type) {
+	case nil:
+		meta[field] = map[string]any{key: value}
+	case map[string]any:
+		m = maps.Clone(m)
+		m[key] = value
+		meta[field] = m
+	}
+}
+
+// AppliedHash returns the digest of an object as rendered, of which nothing is given away: it is the same in whichever Set
+// the object stands.
 func AppliedHash(u *unstructured.Unstructured) string { return hashOf(normal(u)) }
 
 func hashOf(u *unstructured.Unstructured) string {
@@ -42,7 +54,8 @@ func hashOf(u *unstructured.Unstructured) string {
 var serverFields = []string{"creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "generation",
 	"managedFields", "resourceVersion", "selfLink", "uid"}
 
-// normal returns a copy without server fields. What it leaves alone it shares with o: every Diff digests every object.
+// normal returns a copy without server fields. What it leaves alone it shares with o: every object of every revision is
+// digested.
 func normal(o *unstructured.Unstructured) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{Object: maps.Clone(o.Object)}
 	if meta, ok := u.Object["metadata"].(map[string]any); ok {

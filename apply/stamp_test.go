@@ -4,17 +4,20 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	"sigs.k8s.io/yaml"
 
 	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/render"
 )
 
-func object(t *testing.T, text string) *unstructured.Unstructured {
+func object(t testing.TB, text string) *unstructured.Unstructured {
 	t.Helper()
 	raw, err := yaml.YAMLToJSON([]byte(text))
 	if err != nil {
@@ -51,7 +54,7 @@ func TestStamp(t *testing.T) {
 	for _, row := range rows {
 		in := object(t, row.in)
 		before := in.DeepCopy()
-		got := Stamp("web", render.Object{Unstructured: in, Origin: render.Origin{File: "a.yaml", Document: 3}})
+		got := Stamp("web", NewTarget(render.Object{Unstructured: in, Origin: render.Origin{File: "a.yaml", Document: 3}}, nil))
 		want := object(t, strings.NewReplacer("PARTOF", api.ApplySetPartOfLabel, "ID", SetID("web"),
 			"HASH", api.AnnotationAppliedHash, "DIGEST", AppliedHash(in)).Replace(row.want))
 		if diff := cmp.Diff(want.Object, got.Object); diff != "" {
@@ -125,13 +128,41 @@ func TestEntryHash(t *testing.T) {
 }
 
 func TestObserveReducesMetadata(t *testing.T) {
-	u := object(t, `{apiVersion: v1, kind: Pod, metadata: {namespace: one, name: p, uid: u, resourceVersion: "5", deletionTimestamp: "2026-01-01T00:00:00Z",
-  labels: {applyset.kubernetes.io/part-of: set}, annotations: {gitfleet.dev/applied-hash: hash},
+	u := object(t, `{apiVersion: v1, kind: Pod, metadata: {namespace: one, name: p, uid: u, resourceVersion: "5", deletionTimestamp: "2026-01-01T00:00:00Z", finalizers: [b, a],
+  labels: {applyset.kubernetes.io/part-of: set}, annotations: {gitfleet.dev/applied-hash: hash, gitfleet.dev/wave: "-2"},
   ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: r, uid: x, controller: true}]}}`)
 	want := LiveObject{Ref: api.Ref{Kind: "Pod", Namespace: "one", Name: "p"}, UID: "u", ResourceVersion: "5", SetID: "set", AppliedHash: "hash",
-		Controlled: true, Deleting: true, Health: Health{Status: Current}}
+		Wave: -2, Controlled: true, Deleting: true, DeletingSince: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Finalizers: "b,a",
+		Health: Health{Status: Current}}
 	if diff := cmp.Diff(want, Observe(api.RefOf(u), u)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	u.SetDeletionTimestamp(nil)
+	u.SetAnnotations(map[string]string{api.AnnotationWave: "last"})
+	if got := Observe(api.RefOf(u), u); got.Deleting || !got.DeletingSince.IsZero() || got.Finalizers != "" || got.Wave != 0 {
+		t.Errorf("an object that is not being deleted, with a wave that is no number: %+v", got)
+	}
+}
+
+func TestStampHoldsWhatIsGivenAway(t *testing.T) {
+	replicas := fieldpath.MakePathOrDie("spec", "replicas")
+	rule := api.IgnoreRule{Kind: schema.GroupKind{Group: "apps", Kind: "Deployment"}, Path: replicas}
+	in := NewTarget(render.Object{Unstructured: object(t, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, spec: {replicas: 2}}"),
+		Directives: api.Directives{Wave: 3}}, []api.IgnoreRule{rule, rule})
+	if len(in.HandOut) != 1 || in.Version != "v1" {
+		t.Errorf("a path that is named twice is given away %d times; version %q", len(in.HandOut), in.Version)
+	}
+	out := Stamp("web", in)
+	if n, _, _ := unstructured.NestedInt64(out.Object, "spec", "replicas"); n != 2 || out.Directives.Wave != 3 {
+		t.Errorf("stamped is %v with %+v, want the field for the creation", out.Object, out.Directives)
+	}
+	if got := out.GetAnnotations()[api.AnnotationAppliedHash]; got != in.Hash || got == AppliedHash(in.Unstructured) {
+		t.Errorf("the annotation is %q, want the digest without the field, %q", got, in.Hash)
+	}
+	other := NewTarget(render.Object{Unstructured: object(t, "{apiVersion: example.com/v1, kind: Deployment, metadata: {name: a}, spec: {replicas: 2}}")},
+		[]api.IgnoreRule{rule})
+	if len(other.HandOut) > 0 || other.Hash != AppliedHash(other.Unstructured) {
+		t.Errorf("the rule of another kind takes effect: %v", other.HandOut)
 	}
 }
 
@@ -143,7 +174,7 @@ func FuzzStamp(f *testing.F) {
 		if u.UnmarshalJSON(raw) != nil || u.IsList() {
 			return
 		}
-		o := Stamp("web", render.Object{Unstructured: u})
+		o := Stamp("web", NewTarget(render.Object{Unstructured: u}, nil))
 		got, found, err := unstructured.NestedString(o.Object, "metadata", "annotations", api.AnnotationAppliedHash)
 		if err == nil && found && got != AppliedHash(u) {
 			t.Errorf("%s: the annotation is %s, not the hash", raw, got)

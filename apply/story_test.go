@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -52,7 +52,7 @@ func TestStories(t *testing.T) {
 				if diff := cmp.Diff(s.plan, got.String()); diff != "" {
 					t.Fatalf("seed %d, plan (-want +got):\n%s", seed, diff)
 				}
-				if want := strings.Count(s.plan, "\n") == strings.Count(s.plan, ": hold "); got.Empty() != want {
+				if want := got.Steps() == ""; got.Empty() != want {
 					t.Errorf("Empty() = %v of a plan with the steps\n%s", got.Empty(), got)
 				}
 			}
@@ -67,12 +67,17 @@ type story struct {
 	live    Live
 	targets []Set
 	plan    string
+	stuck   bool // never comes to an end as it is
+}
+
+func newStory() story {
+	return story{live: Live{Complete: true, ParentsSynced: true, Unknown: map[schema.GroupKind]string{}, Parents: map[string]Parent{},
+		Damaged: map[string]string{}, Objects: map[api.Ref]LiveObject{}, Repairs: map[api.Ref]Repair{}, Doubts: map[api.Ref]string{}}}
 }
 
 func readStory(t *testing.T, a *txtar.Archive) story {
 	t.Helper()
-	s := story{live: Live{Complete: true, ParentsSynced: true, Unknown: map[schema.GroupKind]string{}, Parents: map[string]Parent{},
-		Damaged: map[string]string{}, Objects: map[api.Ref]LiveObject{}, Repairs: map[api.Ref]Repair{}}}
+	s := newStory()
 	var events string
 	for _, f := range a.Files {
 		dir, name := filepath.Split(f.Name)
@@ -98,10 +103,10 @@ func readStory(t *testing.T, a *txtar.Archive) story {
 	return s
 }
 
-func parseObjects(t *testing.T, f txtar.File) []render.Object {
+func parseObjects(t *testing.T, f txtar.File) []*Target {
 	t.Helper()
 	dec := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(f.Data), 4096)
-	var out []render.Object
+	var out []*Target
 	for n := 1; ; n++ {
 		u := &unstructured.Unstructured{}
 		if err := dec.Decode(u); err != nil {
@@ -111,9 +116,32 @@ func parseObjects(t *testing.T, f txtar.File) []render.Object {
 			t.Fatalf("%s: %v", f.Name, err)
 		}
 		if len(u.Object) > 0 {
-			out = append(out, render.Object{Unstructured: u, Origin: render.Origin{File: f.Name, Document: n}})
+			out = append(out, NewTarget(render.Object{Unstructured: u, Origin: render.Origin{File: f.Name, Document: n}, Directives: parseDirectives(t, u)}, nil))
 		}
 	}
+}
+
+// parseDirectives reads what stories use: depends-on is a list of "KIND.GROUP NAMESPACE/NAME" and "placement NAME".
+func parseDirectives(t *testing.T, u *unstructured.Unstructured) (d api.Directives) {
+	t.Helper()
+	var err error
+	annotations := u.GetAnnotations()
+	if text, ok := annotations[api.AnnotationWave]; ok {
+		if d.Wave, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for text := range strings.SplitSeq(annotations[api.AnnotationDependsOn], ", ") {
+		switch kind, name, _ := strings.Cut(text, " "); kind {
+		case "":
+		case "placement":
+			d.DependsOn = append(d.DependsOn, api.Dependency{Placement: name})
+		default:
+			d.DependsOn = append(d.DependsOn, api.Dependency{Object: parseRef(kind, name)})
+		}
+	}
+	d.Recreate = annotations[api.AnnotationRecreate] == "true"
+	return d
 }
 
 // applied makes live what it is after a Set was applied.
@@ -128,12 +156,11 @@ func (s *story) applied(set Set) {
 	s.live.Parents[set.Name] = p
 }
 
-func appliedObject(set string, o render.Object) (Item, LiveObject) {
-	ref := api.RefOf(o.Unstructured)
-	uid, entry := types.UID("uid of "+ref.String()), "fields of "+AppliedHash(o.Unstructured)
-	return Item{Ref: ref, Version: o.GroupVersionKind().Version, UID: uid, EntryHash: entry},
-		LiveObject{Ref: ref, UID: uid, ResourceVersion: "1", SetID: SetID(set), AppliedHash: AppliedHash(o.Unstructured), EntryHash: entry,
-			Health: Health{Status: Current}}
+func appliedObject(set string, o *Target) (Item, LiveObject) {
+	uid, entry := types.UID("uid of "+o.Ref.String()), "fields of "+o.Hash
+	return Item{Ref: o.Ref, Version: o.Version, UID: uid, EntryHash: entry},
+		LiveObject{Ref: o.Ref, UID: uid, ResourceVersion: "1", SetID: SetID(set), AppliedHash: o.Hash, EntryHash: entry,
+			Wave: o.Directives.Wave, Health: Health{Status: Current}}
 }
 
 // event changes live by one line: a verb, the object as "KIND.GROUP NAMESPACE/NAME", and what the verb needs.
@@ -154,6 +181,12 @@ func (s *story) event(t *testing.T, words []string) {
 		delete(s.live.Parents, words[1])
 		s.live.Damaged[ParentName(words[1])] = "data.items: unexpected EOF"
 		return
+	case "stuck":
+		s.stuck = true
+		return
+	case "suspend", "hold-removals", "depends", "unready":
+		s.direct(t, words)
+		return
 	}
 	ref := parseRef(words[1], words[2])
 	lo := s.live.Objects[ref]
@@ -167,7 +200,12 @@ func (s *story) event(t *testing.T, words []string) {
 	case "remake":
 		lo.UID, lo.EntryHash = "another uid", ""
 	case "deleting":
-		lo.Deleting = true
+		lo.Deleting, lo.DeletingSince, lo.Finalizers = true, storyTime, strings.Join(words[3:], ",")
+	case "health":
+		lo.Health = Health{HealthStatus(words[3]), strings.Join(words[4:], " ")}
+	case "doubt":
+		s.live.Doubts[ref] = strings.Join(words[3:], " ")
+		return
 	case "control":
 		lo.Controlled = true
 	case "relabel":
@@ -194,6 +232,26 @@ func (s *story) event(t *testing.T, words []string) {
 		t.Fatalf("unknown event %q", words)
 	}
 	s.live.Objects[ref] = lo
+}
+
+// direct changes a Set of the wish: its name, and what the verb needs.
+func (s *story) direct(t *testing.T, words []string) {
+	t.Helper()
+	i := slices.IndexFunc(s.targets, func(set Set) bool { return set.Name == words[1] })
+	if i < 0 {
+		t.Fatalf("%s is not wanted", words[1])
+	}
+	set, rest := &s.targets[i], strings.Join(words[2:], " ")
+	switch words[0] {
+	case "suspend":
+		set.Suspended = true
+	case "hold-removals":
+		set.HoldRemovals = rest
+	case "depends":
+		set.DependsOn = words[2:]
+	case "unready":
+		set.Unready = map[string]string{words[2]: strings.Join(words[3:], " ")}
+	}
 }
 
 func (s *story) item(t *testing.T, ref api.Ref, set string, change func(*Item)) {
@@ -234,71 +292,29 @@ func (s story) shuffled(seed uint64) []Set {
 	return out
 }
 
-// converges carries plans out in memory until there is nothing left to do, and asserts that everything wanted is then
-// there, listed, and labelled for its Set.
+// converges carries plans out in memory until nothing is left to do; then all gets healthy, what was held back is let go,
+// and the rest is carried out. Everything wanted is then there, listed, and labelled for its Set, and nothing waits.
 func (s story) converges(t *testing.T) {
 	t.Helper()
 	if !s.live.Complete || len(s.live.Damaged) > 0 {
 		return
 	}
-	live := s.live
-	live.Repairs = nil
-	var plan Plan
-	for range 4 {
-		live.Objects = maps.Clone(live.Objects)
-		for ref, lo := range live.Objects {
-			if lo.Deleting {
-				delete(live.Objects, ref) // it goes at last
-			}
-		}
-		if plan = Diff("aks-1", s.targets, live, storyTime); plan.Empty() {
-			break
-		}
-		live.Parents = maps.Clone(live.Parents)
-		for _, p := range plan.Sets {
-			execute(live, p)
-		}
+	w := world{t, s.live}
+	w.live.Repairs = nil
+	w.settle(s.targets)
+	if s.stuck {
+		return
 	}
-	if !plan.Empty() {
+	released := slices.Clone(s.targets)
+	for i := range released {
+		released[i].Suspended, released[i].Unready, released[i].HoldRemovals = false, nil, ""
+	}
+	for range pool + 3 {
+		w.recover()
+		w.settle(released)
+	}
+	if plan := Diff("aks-1", released, w.live, storyTime); len(plan.Sets) > 0 {
 		t.Fatalf("does not converge: still\n%s", plan)
 	}
-	for _, set := range s.targets {
-		for _, o := range set.Objects {
-			ref := api.RefOf(o.Unstructured)
-			if lo, ok := live.Objects[ref]; !ok || lo.SetID != SetID(set.Name) || lo.AppliedHash != AppliedHash(o.Unstructured) {
-				t.Errorf("%s is not what %s wants: %+v", ref, set.Name, lo)
-			}
-			if !slices.ContainsFunc(live.Parents[set.Name].Items, func(it Item) bool { return it.Ref == ref }) {
-				t.Errorf("%s is not in the inventory of %s", ref, set.Name)
-			}
-		}
-	}
-}
-
-// execute does to live what an executor does to a cluster.
-func execute(live Live, p SetPlan) {
-	after := p.After
-	after.Items = slices.Clone(after.Items)
-	for _, stage := range p.Stages {
-		for _, c := range stage {
-			it, lo := appliedObject(p.Set.Name, render.Object{Unstructured: c.Object.Unstructured})
-			lo.AppliedHash = c.Object.GetAnnotations()[api.AnnotationAppliedHash]
-			if old, ok := live.Objects[c.Ref]; ok {
-				lo.UID, it.UID = old.UID, old.UID
-			}
-			live.Objects[c.Ref] = lo
-			for i := range after.Items {
-				if after.Items[i].Ref == c.Ref {
-					after.Items[i] = it
-				}
-			}
-		}
-	}
-	for _, c := range p.Prune {
-		delete(live.Objects, c.Ref)
-	}
-	live.Parents[p.Set.Name] = after
-	if p.Remove {
-		delete(live.Parents, p.Set.Name)
-	}
+	w.holds(released)
 }

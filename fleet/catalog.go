@@ -222,7 +222,8 @@ func (c *catalog) namespaced(ctx context.Context, verbs []string) ([]*meta.RESTM
 	return out, nil
 }
 
-// definitionChanged notes that a CustomResourceDefinition (named "plural.group") came, changed or went. The ones of the
+// definitionChanged notes that a CustomResourceDefinition (named "plural.group") or an APIService ("version.group") came,
+// changed or went. The ones of the
 // first list only make an older inventory doubtful: they are not news to the API server.
 func (c *catalog) definitionChanged(name string, initial bool) {
 	_, group, _ := strings.Cut(name, ".")

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/gitfleet/gitfleet/internal/memfleet"
+	"github.com/gitfleet/gitfleet/test/realfleet"
 )
 
 // TestMembersAreIsolated: a session owns its connections, even when two lead to the same address.
@@ -65,8 +67,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 // what ends the session.
 func (m *member) awaitNothingRuns() {
 	m.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for {
+	realfleet.Eventually(m.t, 10*time.Second, func() error {
 		stacks := make([]byte, 4<<20)
 		stacks = stacks[:runtime.Stack(stacks, true)]
 		var left []string
@@ -75,17 +76,25 @@ func (m *member) awaitNothingRuns() {
 				left = append(left, stack)
 			}
 		}
-		m.conns.mu.Lock()
-		open := len(m.conns.open)
-		m.conns.mu.Unlock()
-		if len(left) == 0 && open == 0 {
-			return
+		if open := m.openConnections(); len(left) > 0 || open > 0 {
+			return fmt.Errorf("%d connections and these goroutines are left:\n%s", open, strings.Join(left, "\n\n"))
 		}
-		if time.Now().After(deadline) {
-			m.t.Fatalf("%d connections and these goroutines are left:\n%s", open, strings.Join(left, "\n\n"))
-		}
-		time.Sleep(5 * time.Millisecond)
+		return nil
+	})
+}
+
+// openConnections counts the connections of all lines.
+func (m *member) openConnections() (n int) {
+	for _, l := range m.wire.lines() {
+		n += l.openConnections()
 	}
+	return n
+}
+
+func (l *line) openConnections() int {
+	l.conns.mu.Lock()
+	defer l.conns.mu.Unlock()
+	return len(l.conns.open)
 }
 
 func TestOpenRefusesABrokenConfiguration(t *testing.T) {

@@ -16,7 +16,6 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 )
@@ -27,40 +26,40 @@ var (
 )
 
 // connect builds the clients of s, all on one HTTP connection of its own: two members never share one, even behind the
-// same address.
+// same address. The clients address the member by its name, and the guard sends that to where the member is now.
 func (s *Session) connect(cfg *rest.Config, t timing) error {
-	cfg = rest.CopyConfig(cfg)
-	cfg.UserAgent = "gitfleet"
-	cfg.QPS = -1 // the API server's own priority and fairness is the limit
-	cfg.Timeout = 0
-	cfg.WarningHandler = rest.NoWarnings{}
-	s.conns = newConnections(cfg.Dial)
-	cfg.Dial = s.conns.dial
-	if cfg.ExecProvider != nil {
-		exec := *cfg.ExecProvider
-		exec.StdinUnavailable = true
-		exec.StdinUnavailableMessage = "gitfleet runs unattended"
-		cfg.ExecProvider = &exec
-	}
-	base, err := rest.TransportFor(cfg)
-	if err != nil {
+	if err := s.setLine(cfg, t); err != nil {
 		return err
 	}
-	pingIdle(base, t)
-	client := &http.Client{Transport: &guard{link: s.link, base: base}}
-	if s.dynamic, err = dynamic.NewForConfigAndClient(cfg, client); err != nil {
+	s.guard = &guard{link: s.link, wire: &s.wire, host: s.name}
+	client, named := &http.Client{Transport: s.guard}, s.clientConfig()
+	var err error
+	if s.dynamic, err = s.newDynamic(s.guard); err != nil {
 		return err
 	}
-	if s.meta, err = metadata.NewForConfigAndClient(cfg, client); err != nil {
+	if s.meta, err = metadata.NewForConfigAndClient(named, client); err != nil {
 		return err
 	}
-	disco, err := discovery.NewDiscoveryClientForConfigAndClient(cfg, client)
+	disco, err := discovery.NewDiscoveryClientForConfigAndClient(named, client)
 	if err != nil {
 		return err
 	}
 	s.catalog = newCatalog(s.name, disco, s.link)
 	s.link.again = s.catalog.announce
 	s.link.probe = (&prober{client: client, base: disco.RESTClient(), timeout: t.probe}).probe
+	return nil
+}
+
+// setLine makes requests go by cfg from now on.
+func (s *Session) setLine(cfg *rest.Config, t timing) error {
+	own := rest.CopyConfig(cfg)
+	own.UserAgent, own.Timeout = "gitfleet", 0
+	l, err := newLine(own, t)
+	if err != nil {
+		return err
+	}
+	s.config = rest.CopyConfig(cfg)
+	s.wire.replace(l)
 	return nil
 }
 
@@ -87,11 +86,11 @@ type prober struct {
 }
 
 // probe asks /readyz, because an API server answers other paths before it has loaded its access rules. Any answer but
-// 401 and 5xx will do: not everyone may read that path. With identify set it also reads the version.
-func (p *prober) probe(ctx context.Context, identify bool) (string, error) {
+// 401 and 5xx will do: not everyone may read that path. Then it reads the version, which is empty when that is denied.
+func (p *prober) probe(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, p.timeout, fmt.Errorf("no answer within %s", p.timeout))
 	defer cancel()
-	if _, err := p.get(ctx, "/readyz"); err != nil || !identify {
+	if _, err := p.get(ctx, "/readyz"); err != nil {
 		return "", err
 	}
 	body, err := p.get(ctx, "/version")

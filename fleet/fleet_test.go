@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/gitfleet/gitfleet/internal/memfleet"
+	"github.com/gitfleet/gitfleet/test/realfleet"
 )
 
 var (
@@ -33,6 +34,7 @@ var fast = timing{
 	retryMin: 20 * time.Millisecond, retryMax: 50 * time.Millisecond,
 	pingAfter: 200 * time.Millisecond, ping: 200 * time.Millisecond,
 	relist: 20 * time.Millisecond, unwatched: 50 * time.Millisecond, settle: 200 * time.Millisecond, recheck: 20 * time.Millisecond,
+	available: 100 * time.Millisecond,
 }
 
 // member is an API server behind a proxy, and a session with it.
@@ -115,11 +117,12 @@ func (m *member) awaitSynced(w *Watch) {
 // awaitRequest waits until the proxy has seen a request that matches.
 func (m *member) awaitRequest(what string, match func(memfleet.Request) bool) {
 	m.t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); !slices.ContainsFunc(m.proxy.Requests(), match); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			m.t.Fatalf("never asked: %s", what)
+	realfleet.Eventually(m.t, 15*time.Second, func() error {
+		if !slices.ContainsFunc(m.proxy.Requests(), match) {
+			return fmt.Errorf("never asked: %s", what)
 		}
-	}
+		return nil
+	})
 }
 
 func (m *member) create(gvr schema.GroupVersionResource, ns, manifest string) {

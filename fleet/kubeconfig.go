@@ -40,7 +40,8 @@ func (c kubeContext) check(name string) error {
 	return nil
 }
 
-// LoadKubeconfigs reads kubeconfig files, or directories of them (hidden files are skipped, subdirectories too). Every
+// LoadKubeconfigs reads kubeconfig files, or directories of them (hidden files are skipped, and editors' backups that end
+// in "~", and subdirectories). Every
 // context is the credentials of the member of that name; current-context means nothing. Relative paths in a file are
 // relative to that file. A name that two files define is an error that names both, because either could be meant.
 func LoadKubeconfigs(paths ...string) (*Kubeconfigs, error) {
@@ -74,13 +75,16 @@ func kubeconfigFiles(path string) ([]string, error) {
 	}
 	var files []string
 	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), ".") || strings.HasSuffix(entry.Name(), "~") {
+			continue
+		}
 		file := filepath.Join(path, entry.Name())
 		// A mounted Secret's files are symbolic links into a hidden directory, so links are followed.
 		info, err := os.Stat(file)
 		if err != nil {
 			return nil, err
 		}
-		if !strings.HasPrefix(entry.Name(), ".") && info.Mode().IsRegular() {
+		if info.Mode().IsRegular() {
 			files = append(files, file)
 		}
 	}
@@ -97,11 +101,8 @@ func (k *Kubeconfigs) add(file string) error {
 		return nil
 	}
 	k.files = append(k.files, real)
-	config, err := clientcmd.LoadFromFile(file)
+	config, err := parseKubeconfig(file)
 	if err != nil {
-		return fmt.Errorf("kubeconfig %s: %w", file, err)
-	}
-	if err := clientcmd.ResolveLocalPaths(config); err != nil {
 		return fmt.Errorf("kubeconfig %s: %w", file, err)
 	}
 	for name := range config.Contexts {
@@ -111,6 +112,15 @@ func (k *Kubeconfigs) add(file string) error {
 		k.contexts[name] = kubeContext{file: file, config: config}
 	}
 	return nil
+}
+
+// parseKubeconfig reads one file and makes the paths in it absolute.
+func parseKubeconfig(file string) (*clientcmdapi.Config, error) {
+	config, err := clientcmd.LoadFromFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return config, clientcmd.ResolveLocalPaths(config)
 }
 
 // Config returns how to reach the member of that name. The error is ErrNoCredentials when no context has that name, and

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -13,21 +14,25 @@ type link struct {
 	member  string
 	timing  timing
 	notify  func()
-	again   func()                                                               // called after each new connection; set before run
-	probe   func(ctx context.Context, identify bool) (version string, err error) // asks for the version only when told to
-	suspect chan struct{}                                                        // holds one token while there is a suspicion
+	again   func()                                                // called after each new connection; set before run
+	probe   func(ctx context.Context) (version string, err error) // set before run
+	suspect chan struct{}                                         // holds one token while there is a suspicion
+	nudge   chan struct{}                                         // holds one token when the next probe should not wait
 
 	mu       sync.Mutex
 	state    State
 	latest   connection
 	doubtful bool          // a suspicion is being examined
 	usable   chan struct{} // closed while Ready and not doubtful
+	configs  int           // counts configurations: what a probe finds with one says nothing about the next
+	lines    int           // counts those that need connections of their own
 	closed   bool
 }
 
 // connection is one uninterrupted time of the member being reachable.
 type connection struct {
 	epoch int             // counted from 1; 0 before the first
+	line  int             // link.lines when it began
 	lost  context.Context // ends with it
 	lose  context.CancelFunc
 }
@@ -42,7 +47,7 @@ func (c connection) bind(ctx context.Context) (context.Context, context.CancelFu
 func newLink(member string, t timing, notify func()) *link {
 	return &link{
 		member: member, timing: t, notify: notify,
-		suspect: make(chan struct{}, 1), usable: make(chan struct{}),
+		suspect: make(chan struct{}, 1), nudge: make(chan struct{}, 1), usable: make(chan struct{}),
 		state: State{Phase: Connecting, Since: time.Now()},
 	}
 }
@@ -115,12 +120,44 @@ func (l *link) seen() {
 func (l *link) suspicion() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.doubt()
+}
+
+// doubt begins to examine a suspicion. l.mu is held.
+func (l *link) doubt() {
 	if l.doubtful || l.state.Phase != Ready {
 		return
 	}
 	l.doubtful = true
 	l.usable = make(chan struct{})
 	l.suspect <- struct{}{} // never blocks: one token for one doubt
+}
+
+// reconfigured has the member probed by a new configuration, now. When that has a line of its own and the member answers
+// on it, what was read on the old one counts as old; until then nothing changes.
+func (l *link) reconfigured(newLine bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.configs++
+	if newLine {
+		l.lines++
+	}
+	l.doubt()
+	select {
+	case l.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// setOutdated notes State.Outdated.
+func (l *link) setOutdated(err error) {
+	l.mu.Lock()
+	before := l.state.Outdated
+	l.state.Outdated = err
+	l.mu.Unlock()
+	if fmt.Sprint(before) != fmt.Sprint(err) {
+		l.notify()
+	}
 }
 
 // renew declares the present connection over and begins the next, so that what was read on it counts as old.
@@ -130,6 +167,7 @@ func (l *link) renew() {
 		l.begin()
 	}
 	l.mu.Unlock()
+	l.again()
 	l.notify()
 }
 
@@ -139,30 +177,51 @@ func (l *link) begin() {
 		l.latest.lose()
 	}
 	l.latest.epoch++
+	l.latest.line = l.lines
 	l.latest.lost, l.latest.lose = context.WithCancel(context.Background())
 }
 
-// up records that a probe was answered.
-func (l *link) up(version string) {
+// configuration returns the number of the configuration that a probe will use.
+func (l *link) configuration() int {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.configs
+}
+
+// up records that a probe with a configuration was answered, and reports false when that was replaced meanwhile. An API
+// server of another version may serve other kinds, so it counts as a new connection.
+func (l *link) up(config int, version string) bool {
+	l.mu.Lock()
+	if config != l.configs {
+		l.mu.Unlock()
+		return false
+	}
 	connected := l.state.Phase != Ready
 	if connected {
 		l.state.Phase, l.state.Since, l.state.Err = Ready, time.Now(), nil
-		l.state.Version = version
+	}
+	renewed := connected || l.latest.line != l.lines || version != l.state.Version
+	l.state.Version = version
+	if renewed {
 		l.begin()
 	}
 	l.doubtful = false
 	close(l.usable)
 	l.mu.Unlock()
-	if connected {
+	if renewed {
 		l.again()
 		l.notify()
 	}
+	return true
 }
 
-// down records that a probe was not answered.
-func (l *link) down(err error) {
+// down records that a probe with a configuration was not answered, and reports false when that was replaced meanwhile.
+func (l *link) down(config int, err error) bool {
 	l.mu.Lock()
+	if config != l.configs {
+		l.mu.Unlock()
+		return false
+	}
 	if l.state.Phase != Unreachable {
 		l.state.Phase, l.state.Since = Unreachable, time.Now()
 	}
@@ -173,6 +232,7 @@ func (l *link) down(err error) {
 	l.doubtful = false
 	l.mu.Unlock()
 	l.notify()
+	return true
 }
 
 // run connects, and then probes whenever there is a suspicion, until ctx ends.
@@ -186,25 +246,42 @@ func (l *link) run(ctx context.Context) {
 		case <-l.suspect:
 		}
 		// A connection that breaks again and again must not turn into a storm of probes.
-		pause(ctx, time.Until(answered.Add(l.timing.retryMin)))
+		l.rest(ctx, time.Until(answered.Add(l.timing.retryMin)))
 	}
 }
 
-// connect probes until the member answers, with growing, random pauses.
+// connect probes until the member answers, with growing, random pauses: many members lost at once do not come back at once.
 func (l *link) connect(ctx context.Context) {
 	delay := l.timing.retryMin
 	for ctx.Err() == nil {
-		version, err := l.probe(ctx, l.snapshot().Phase != Ready)
+		config := l.configuration()
+		version, err := l.probe(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		if err == nil {
-			l.up(version)
-			return
+			if l.up(config, version) {
+				return
+			}
+			continue
 		}
-		l.down(err)
-		pause(ctx, delay/2+rand.N(delay))
+		if !l.down(config, err) {
+			delay = l.timing.retryMin
+			continue
+		}
+		l.rest(ctx, delay/2+rand.N(delay))
 		delay = min(2*delay, l.timing.retryMax)
+	}
+}
+
+// rest waits for d, or until there is a new configuration, or ctx ends.
+func (l *link) rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-l.nudge:
+	case <-timer.C:
 	}
 }
 

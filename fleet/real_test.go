@@ -63,12 +63,26 @@ func TestRealMember(t *testing.T) {
 		denied.open(cfg)
 		w := denied.watchNames()
 		denied.await("the denial shows", func() bool { return apierrors.IsForbidden(w.Err()) })
-		for _, want := range []string{"member-1", "configmaps", "list", "nobody-in-particular"} {
+		for _, want := range []string{"member-1", "grant gitfleet's user list on configmaps cluster-wide", "nobody-in-particular"} {
 			if !strings.Contains(w.Err().Error(), want) {
 				t.Errorf("%v does not say %q", w.Err(), want)
 			}
 		}
+		denied.await("so do the nodes", func() bool {
+			r, known := denied.Resources()
+			return !known && r.Problem != nil && strings.Contains(r.Problem.Error(), "list on nodes cluster-wide")
+		})
+		if _, err := denied.As("default/deployer").Resource(configMaps).List(context.Background(), metav1.ListOptions{}); err == nil || !strings.Contains(err.Error(), "impersonates a user itself") {
+			t.Errorf("acting for an account in another's name: %v", err)
+		}
 	})
+	t.Run("impersonation", func(t *testing.T) {
+		real.Apply(t, name, accounts)
+		realImpersonation(t, real, name, m, cfg)
+	})
+	t.Run("rotated", func(t *testing.T) { realRotation(t, real, name, cfg) })
+	t.Run("resources", func(t *testing.T) { realResources(t, real, name, m) })
+	t.Run("aggregated", func(t *testing.T) { realAggregated(t, real, name, m) })
 	t.Run("hung", func(t *testing.T) {
 		// Straight to the API server: the proxy would answer the pings of HTTP/2 for it.
 		straight := &member{t: t, proxy: proxy, direct: m.direct, changed: make(chan struct{}, 1)}

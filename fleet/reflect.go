@@ -139,7 +139,7 @@ func (l *listWatcher) ListWithContext(ctx context.Context, options metav1.ListOp
 		return list, nil
 	}
 	if ctx.Err() == nil {
-		l.failed(err, l.watch.outdated)
+		l.failed("list", err, l.watch.outdated)
 	}
 	return nil, err
 }
@@ -170,19 +170,19 @@ func (l *listWatcher) WatchWithContext(ctx context.Context, options metav1.ListO
 	case apierrors.IsResourceExpired(err), apierrors.IsGone(err):
 		l.watch.outdated(err)
 	default:
-		l.failed(err, l.watch.broken)
+		l.failed("watch", err, l.watch.broken)
 	}
 	return nil, err
 }
 
 // failed notes an error. A path that is not there means that the kind is not.
-func (l *listWatcher) failed(err error, note func(error)) {
+func (l *listWatcher) failed(verb string, err error, note func(error)) {
 	if apierrors.IsNotFound(err) {
 		note(fmt.Errorf("%w: %w", errNotServed, err))
 		l.notServed()
 		return
 	}
-	note(err)
+	note(denied(verb, l.watch.spec, err))
 }
 
 func (l *listWatcher) selected(options metav1.ListOptions) metav1.ListOptions {
@@ -190,12 +190,21 @@ func (l *listWatcher) selected(options metav1.ListOptions) metav1.ListOptions {
 	return options
 }
 
+// list returns one page, reduced: the whole objects of all pages together may be more than fits.
 func (l *listWatcher) list(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 	spec, s := l.watch.spec, l.watch.session
 	if spec.Metadata {
-		return s.meta.Resource(spec.Resource).Namespace(spec.Namespace).List(ctx, options)
+		list, err := s.meta.Resource(spec.Resource).Namespace(spec.Namespace).List(ctx, options)
+		if err != nil {
+			return nil, err
+		}
+		return reducePage(l.watch, list, list.Items)
 	}
-	return s.dynamic.Resource(spec.Resource).Namespace(spec.Namespace).List(ctx, options)
+	list, err := s.dynamic.Resource(spec.Resource).Namespace(spec.Namespace).List(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	return reducePage(l.watch, list, list.Items)
 }
 
 func (l *listWatcher) stream(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {

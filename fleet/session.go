@@ -31,6 +31,9 @@ type State struct {
 	LastSeen time.Time // when the member last sent anything; zero when never. In a quiet fleet that is minutes ago while all is well
 	Err      error     // *UnreachableError while Unreachable, otherwise nil
 	Version  string    // the API server's, such as "v1.37.2"; empty until known
+	// Outdated tells why the session goes on with credentials that are not what the operator's files hold now: a file
+	// cannot be read, or has no such context any more. It is nil when they are.
+	Outdated error
 }
 
 // Session is one member's connection, shared by everyone who reads or writes there. All methods may be called from any
@@ -41,9 +44,11 @@ type Session struct {
 	catalog *catalog
 	dynamic dynamic.Interface
 	meta    metadata.Interface
-	conns   *connections
+	guard   *guard
+	wire    wire
 
 	definitions *Watch // CustomResourceDefinitions
+	aggregated  *Watch // APIServices
 	nodes       *Watch
 
 	ctx     context.Context
@@ -51,8 +56,12 @@ type Session struct {
 	wg      sync.WaitGroup
 	changed chan struct{} // holds one token while a notification is due
 
-	mu      sync.Mutex
-	watches map[string]*Watch
+	configuring sync.Mutex
+	config      *rest.Config // as given
+
+	mu       sync.Mutex
+	watches  map[string]*Watch
+	accounts map[string]dynamic.Interface // by service account
 }
 
 // Open starts a session with the member called name; it never blocks and makes its requests in the background. notify
@@ -75,6 +84,9 @@ type timing struct {
 	unwatched time.Duration // how often a missing kind is looked for where definitions of kinds may not be watched
 	settle    time.Duration // how long after a CustomResourceDefinition changed discovery may still show what was before
 	recheck   time.Duration // the pause between two looks at discovery within that time
+	// The shortest time between two notifications of what is available. Pods come and go all the time in a busy member,
+	// and a schedule is no better for following each of them.
+	available time.Duration
 }
 
 // A hung member shows after pingAfter + ping + probe: 30 seconds.
@@ -83,11 +95,15 @@ var defaultTiming = timing{
 	retryMin: time.Second, retryMax: 20 * time.Second,
 	pingAfter: 15 * time.Second, ping: 10 * time.Second,
 	relist: 200 * time.Millisecond, unwatched: time.Minute, settle: 5 * time.Second, recheck: 250 * time.Millisecond,
+	available: 15 * time.Second,
 }
 
 func open(name string, cfg *rest.Config, notify func(), t timing) (*Session, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Session{name: name, ctx: ctx, cancel: cancel, changed: make(chan struct{}, 1), watches: map[string]*Watch{}}
+	s := &Session{
+		name: name, ctx: ctx, cancel: cancel, changed: make(chan struct{}, 1),
+		watches: map[string]*Watch{}, accounts: map[string]dynamic.Interface{}, wire: wire{retired: map[*line]struct{}{}},
+	}
 	s.link = newLink(name, t, s.touch)
 	if err := s.connect(cfg, t); err != nil {
 		cancel()
@@ -110,15 +126,32 @@ func (s *Session) watchOwn() {
 	})
 	s.definitions.onChange = s.catalog.definitionChanged
 	s.definitions.builtin = true
-	s.nodes = s.newWatch(WatchSpec{
-		Key:      "fleet/nodes",
-		Resource: schema.GroupVersionResource{Version: "v1", Resource: "nodes"},
-		Metadata: true,
-		Reduce:   func(*unstructured.Unstructured) any { return true },
+	// Aggregated API servers come and go without one. Where there is no such kind there are none.
+	s.aggregated = s.newWatch(WatchSpec{
+		Key:      "fleet/apiservices",
+		Resource: schema.GroupVersionResource{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"},
+		Reduce:   reduceAPIService,
 	})
-	s.nodes.builtin = true
-	s.wg.Go(s.definitions.run)
-	s.wg.Go(s.nodes.run)
+	s.aggregated.onChange = s.catalog.definitionChanged
+	s.nodes = s.watchNodes()
+	for _, w := range []*Watch{s.definitions, s.aggregated, s.nodes} {
+		s.wg.Go(w.run)
+	}
+}
+
+// reduceAPIService keeps of an aggregated API whether its server can be asked, and nothing of those that the API server
+// serves itself: these change with CustomResourceDefinitions only.
+func reduceAPIService(u *unstructured.Unstructured) any {
+	if service, _, _ := unstructured.NestedMap(u.Object, "spec", "service"); service == nil {
+		return nil
+	}
+	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
+	for _, c := range conditions {
+		if condition, ok := c.(map[string]any); ok && condition["type"] == "Available" {
+			return condition["status"] == "True"
+		}
+	}
+	return false
 }
 
 // Close stops everything and waits for it. Requests still running are cut off.
@@ -127,7 +160,7 @@ func (s *Session) Close() {
 	s.cancel()
 	s.mu.Unlock()
 	s.link.close()
-	s.conns.close()
+	s.wire.close()
 	s.wg.Wait()
 }
 
@@ -135,6 +168,35 @@ func (s *Session) Close() {
 // that the member holds what a synced watch does not show: an API server, or something before it, once answered a list
 // wrongly, and no stream of changes will ever mend that. Requests other than lists and watches go on undisturbed.
 func (s *Session) Relist() { s.link.renew() }
+
+// SetConfig replaces the credentials, the address, or both, without losing what the session knows. Requests under way
+// finish on the old connection; new ones use the new one at once. When the member answers there, every watch is renewed
+// and not Synced for that moment, while State stays Ready; when it does not, State says why, and the old ones are not
+// tried again: they were replaced on purpose. A bearer token alone is replaced without a new connection, and watches run
+// on. The error is about cfg alone, and then the old credentials stay in use. It ends State.Outdated.
+func (s *Session) SetConfig(cfg *rest.Config) error {
+	s.configuring.Lock()
+	defer s.configuring.Unlock()
+	same := sameButToken(s.config, cfg)
+	switch {
+	case same && s.config.BearerToken == cfg.BearerToken:
+	case same && cfg.BearerTokenFile == "":
+		s.wire.current.setToken(cfg.BearerToken)
+		s.config = rest.CopyConfig(cfg)
+		s.link.reconfigured(false)
+	default:
+		if err := s.setLine(cfg, s.link.timing); err != nil {
+			return fmt.Errorf("member %s: %w", s.name, err)
+		}
+		s.link.reconfigured(true)
+	}
+	s.link.setOutdated(nil)
+	return nil
+}
+
+// KeepConfig tells the session why there are no new credentials although its own may no longer be what the operator
+// wants. It goes on with its own, and State.Outdated is err.
+func (s *Session) KeepConfig(err error) { s.link.setOutdated(err) }
 
 // Name returns the member's name.
 func (s *Session) Name() string { return s.name }
@@ -150,11 +212,11 @@ func (s *Session) Dynamic() dynamic.Interface { return s.dynamic }
 func (s *Session) Metadata() metadata.Interface { return s.meta }
 
 // Mapping returns the resource and scope of a kind, from cached discovery. With an empty version that is the preferred
-// one of the versions that serve the kind: for objects that were written in a version that is no longer served. A kind that discovery does not hold is looked
-// for again only when a CustomResourceDefinition of its group has changed since, or the member was unreachable; when
-// that change is a few seconds old Mapping waits for the API server to catch up with it. The error is a
-// meta.NoKindMatchError (meta.IsNoMatchError) when the member does not serve the kind, and something else when that is
-// not known. Kinds of an aggregated API server that starts later are found after the next reconnection.
+// one of the versions that serve the kind: for objects that were written in a version that is no longer served. A kind
+// that discovery does not hold is looked for again only when a CustomResourceDefinition or an aggregated API of its group
+// has changed since, or the member was unreachable; when that change is a few seconds old Mapping waits for the API
+// server to catch up with it. The error is a meta.NoKindMatchError (meta.IsNoMatchError) when the member does not serve
+// the kind, and something else when that is not known.
 func (s *Session) Mapping(ctx context.Context, gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
 	return s.catalog.mapping(ctx, gvk)
 }
@@ -176,12 +238,18 @@ func (s *Session) Nodes() (n int, known bool) { return s.nodes.count() }
 // With a label selector, the disappearance of an object means only that it no longer matches: it may have been deleted,
 // or have lost the label. Whoever acts on the difference confirms it with a GET.
 func (s *Session) Watch(spec WatchSpec) *Watch {
+	return s.watch(spec, func(*Watch) {})
+}
+
+// watch starts a watch that it has prepared, or returns the one that has spec's key.
+func (s *Session) watch(spec WatchSpec, prepare func(*Watch)) *Watch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w, ok := s.watches[spec.Key]; ok {
 		return w
 	}
 	w := s.newWatch(spec)
+	prepare(w)
 	s.watches[spec.Key] = w
 	if s.ctx.Err() == nil {
 		s.wg.Go(w.run)

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,7 +20,7 @@ func (r *reflectorStore) Add(obj any) error { return r.Update(obj) }
 
 // Update implements cache.ReflectorStore.
 func (r *reflectorStore) Update(obj any) error {
-	key, kept, err := r.reduce(obj)
+	key, kept, err := r.source.watch.reduce(obj)
 	if err != nil {
 		return err
 	}
@@ -29,7 +30,7 @@ func (r *reflectorStore) Update(obj any) error {
 
 // Delete implements cache.ReflectorStore.
 func (r *reflectorStore) Delete(obj any) error {
-	key, _, err := r.reduce(obj)
+	key, _, err := r.source.watch.reduce(obj)
 	if err != nil {
 		return err
 	}
@@ -41,7 +42,7 @@ func (r *reflectorStore) Delete(obj any) error {
 func (r *reflectorStore) Replace(objs []any, _ string) error {
 	items := make(map[objectKey]any, len(objs))
 	for _, obj := range objs {
-		key, kept, err := r.reduce(obj)
+		key, kept, err := r.source.watch.reduce(obj)
 		if err != nil {
 			return err
 		}
@@ -71,20 +72,27 @@ func (r *reflectorStore) changed(key objectKey, kept any) {
 	if w.onChange != nil {
 		w.onChange(key.name, false)
 	}
+	if w.throttle != nil {
+		w.throttle.call(w.session.touch)
+		return
+	}
 	w.session.touch()
 }
 
 // reduce returns an object's key and what is kept of it.
-func (r *reflectorStore) reduce(obj any) (objectKey, any, error) {
-	u, err := r.unstructured(obj)
+func (w *Watch) reduce(obj any) (objectKey, any, error) {
+	if known, ok := obj.(*arrival); ok {
+		return known.key, known.kept, nil
+	}
+	u, err := w.unstructured(obj)
 	if err != nil {
 		return objectKey{}, nil, err
 	}
-	return objectKey{u.GetNamespace(), u.GetName()}, r.source.watch.spec.Reduce(u), nil
+	return objectKey{u.GetNamespace(), u.GetName()}, w.spec.Reduce(u), nil
 }
 
 // unstructured converts what the clients return. Metadata comes as kind PartialObjectMetadata and gets its own kind back.
-func (r *reflectorStore) unstructured(obj any) (*unstructured.Unstructured, error) {
+func (w *Watch) unstructured(obj any) (*unstructured.Unstructured, error) {
 	switch typed := obj.(type) {
 	case *unstructured.Unstructured:
 		return typed, nil
@@ -94,13 +102,54 @@ func (r *reflectorStore) unstructured(obj any) (*unstructured.Unstructured, erro
 			return nil, err
 		}
 		u := &unstructured.Unstructured{Object: content}
-		w := r.source.watch
 		u.SetAPIVersion(w.spec.Resource.GroupVersion().String())
 		u.SetKind(w.kind)
 		return u, nil
 	default:
-		return nil, fmt.Errorf("unexpected %T in a list or watch of %s", obj, r.source.watch.what())
+		return nil, fmt.Errorf("unexpected %T in a list or watch of %s", obj, w.what())
 	}
+}
+
+// arrival is an object of a list, reduced.
+type arrival struct {
+	metav1.TypeMeta
+	key  objectKey
+	kept any
+}
+
+// DeepCopyObject implements runtime.Object. What is kept is never changed, so it is shared.
+func (a *arrival) DeepCopyObject() runtime.Object { return &arrival{a.TypeMeta, a.key, a.kept} }
+
+// page is a page of a list, reduced.
+type page struct {
+	metav1.TypeMeta
+	metav1.ListMeta
+	Items []*arrival
+}
+
+// DeepCopyObject implements runtime.Object.
+func (p *page) DeepCopyObject() runtime.Object {
+	return &page{p.TypeMeta, *p.ListMeta.DeepCopy(), slices.Clone(p.Items)}
+}
+
+// reducePage reduces a page of a list as a client returned it.
+func reducePage[T any](w *Watch, list metav1.ListInterface, items []T) (*page, error) {
+	p := &page{
+		ListMeta: metav1.ListMeta{
+			ResourceVersion: list.GetResourceVersion(), Continue: list.GetContinue(), RemainingItemCount: list.GetRemainingItemCount(),
+		},
+		Items: make([]*arrival, 0, len(items)),
+	}
+	for i := range items {
+		key, kept, err := w.reduce(&items[i])
+		if err != nil {
+			return nil, err
+		}
+		if kept != nil {
+			p.Items = append(p.Items, &arrival{key: key, kept: kept})
+		}
+	}
+	return p, nil
 }
 
 // relay passes a stream of events on and tells of an error event, which a reflector only logs.

@@ -26,7 +26,8 @@ type observer interface {
 // long a request may take, and tells the link of whatever looks like trouble.
 type guard struct {
 	link *link
-	base http.RoundTripper
+	wire *wire
+	host string // what the clients call the member
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -50,8 +51,10 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 		limit = g.link.timing.header
 	}
 	timer := time.AfterFunc(limit, func() { cancel(fmt.Errorf("no complete answer within %s", limit)) })
-	resp, err := g.base.RoundTrip(req.WithContext(ctx))
+	l := g.wire.take()
+	resp, err := l.roundTrip(req.WithContext(ctx), g.host)
 	if err != nil {
+		g.wire.give(l)
 		timer.Stop()
 		return nil, x.failed(ctx, err)
 	}
@@ -60,7 +63,7 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if isWatch {
 		timer.Stop()
 	}
-	resp.Body = &body{ReadCloser: resp.Body, exchange: x, ctx: ctx, timer: timer}
+	resp.Body = &body{ReadCloser: resp.Body, exchange: x, ctx: ctx, timer: timer, over: func() { g.wire.give(l) }}
 	return resp, nil
 }
 
@@ -111,6 +114,7 @@ type body struct {
 	exchange *exchange
 	ctx      context.Context
 	timer    *time.Timer
+	over     func() // called once
 	closed   atomic.Bool
 }
 
@@ -132,9 +136,12 @@ func (b *body) Read(p []byte) (int, error) {
 
 // Close implements io.Closer.
 func (b *body) Close() error {
-	b.closed.Store(true)
+	again := b.closed.Swap(true)
 	b.timer.Stop()
 	err := b.ReadCloser.Close()
 	b.exchange.cancel(nil)
+	if !again {
+		b.over()
+	}
 	return err
 }

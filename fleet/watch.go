@@ -36,10 +36,12 @@ type Watch struct {
 	cancel   context.CancelFunc
 	builtin  bool                            // every API server serves the kind, so discovery is not asked
 	onChange func(name string, initial bool) // of each object, when it comes, changes or goes
+	throttle *throttle                       // of notifications of changes; nil for none
 
 	mu     sync.Mutex
 	items  map[objectKey]any
 	sorted []any  // of items; nil when it must be built anew
+	folded any    // of items; nil when it must be built anew
 	kind   string // of the resource; set before the first list
 	listed bool   // a complete list has arrived
 	epoch  int    // connection that the last complete list was read on
@@ -144,6 +146,16 @@ func (w *Watch) count() (n int, known bool) {
 	return len(w.items), w.listed
 }
 
+// fold returns what f, always the same, makes of all that is kept, whatever its order.
+func (w *Watch) fold(f func(items map[objectKey]any) any) any {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.folded == nil {
+		w.folded = f(w.items)
+	}
+	return w.folded
+}
+
 // set keeps or drops one object and reports whether that changed anything.
 func (w *Watch) set(key objectKey, kept any) bool {
 	w.mu.Lock()
@@ -157,7 +169,7 @@ func (w *Watch) set(key objectKey, kept any) bool {
 	} else {
 		w.items[key] = kept
 	}
-	w.sorted = nil
+	w.sorted, w.folded = nil, nil
 	return true
 }
 
@@ -177,7 +189,7 @@ func (w *Watch) replace(items map[objectKey]any, epoch int) (changed []objectKey
 	}
 	slices.SortFunc(changed, objectKey.compare)
 	initial = !w.listed
-	w.items, w.sorted = items, nil
+	w.items, w.sorted, w.folded = items, nil, nil
 	w.listed, w.epoch, w.listDoubt = true, epoch, nil
 	return changed, initial
 }

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/gitfleet/gitfleet/internal/memfleet"
+	"github.com/gitfleet/gitfleet/test/realfleet"
 )
 
 func TestWatchKeepsWhatIsReduced(t *testing.T) {
@@ -273,14 +274,12 @@ func TestMapping(t *testing.T) {
 		t.Fatalf("a kind that was just defined: %+v, %v", mapping, err)
 	}
 	m.remove(definitions, "", "widgets.test.gitfleet.io")
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if _, err := m.Mapping(ctx, widget); meta.IsNoMatchError(err) {
-			break
+	realfleet.Eventually(t, 10*time.Second, func() error {
+		if _, err := m.Mapping(ctx, widget); !meta.IsNoMatchError(err) {
+			return fmt.Errorf("a kind that was removed is still mapped (%v)", err)
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("a kind that was removed is still mapped")
-		}
-	}
+		return nil
+	})
 }
 
 // awaitDefinition waits until the session has seen a change of the group's definitions.

@@ -1,8 +1,9 @@
 package reconcile
 
 import (
+	"errors"
 	"fmt"
-	"slices"
+	"time"
 
 	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/fleet"
@@ -25,34 +26,46 @@ func (l *Loop) converged(r report.Report) bool {
 		}
 	}
 	for _, m := range l.members {
-		if m.state.Phase != fleet.Ready || !m.live.Complete || !m.observed.Synced || m.plannedFor != l.desired || m.busy() || m.lacks != nil || len(m.statuses) > 0 || m.terminating() != "" {
+		if m.state.Phase != fleet.Ready || !m.live.Complete || !m.observed.Synced || m.claim != nil || m.plannedFor != l.wish || m.busy() || m.lacks != nil || len(m.statuses) > 0 || m.terminating() != "" {
 			return false
 		}
 	}
 	return !l.services.provide.running && l.services.err == nil
 }
 
-// terminating names an object of ours that is being deleted and still there, and counts the others; "" when there is none.
+// terminating names the object of ours that has been being deleted for longest, what it waits for, and counts the others;
+// "" when there is none.
 func (m *member) terminating() string {
-	var names []string
-	for ref, o := range m.live.Objects {
-		if o.Deleting && !o.Controlled {
-			names = append(names, ref.String())
+	var first apply.LiveObject
+	n := 0
+	for _, o := range m.live.Objects {
+		if !o.Deleting || o.Controlled {
+			continue
+		}
+		n++
+		if c := o.DeletingSince.Compare(first.DeletingSince); n == 1 || c < 0 || c == 0 && o.Ref.Compare(first.Ref) < 0 {
+			first = o
 		}
 	}
-	slices.Sort(names)
-	switch len(names) {
-	case 0:
+	if n == 0 {
 		return ""
-	case 1:
-		return names[0] + " is still being deleted"
 	}
-	return fmt.Sprintf("%s and %d more are still being deleted", names[0], len(names)-1)
+	text := first.Ref.String()
+	if n > 1 {
+		text += fmt.Sprintf(" and %d more are", n-1)
+	} else {
+		text += " is"
+	}
+	text += " still being deleted, since " + first.DeletingSince.UTC().Format(time.RFC3339)
+	if first.Finalizers != "" {
+		text += "; the first waits for the finalizers " + first.Finalizers + ", which gitfleet never removes"
+	}
+	return text
 }
 
 // busy tells whether something is being done on m or left to do without anybody's help.
 func (m *member) busy() bool {
-	return m.apply.running || m.prepare.running || m.status.running || !m.plan.Empty()
+	return m.prepare.running || m.status.running || !m.idle()
 }
 
 // attempts is how often work is tried before `run --once` takes a failure for a fact.
@@ -64,7 +77,7 @@ func (l *Loop) stuck() bool {
 	if l.source.fetchErr != nil || len(l.source.refused) > 0 || len(l.schedule.errs) > 0 {
 		return true
 	}
-	if l.desired == nil || l.desired.Revision.Commit != l.source.head.Commit {
+	if l.wish == nil || l.wish.Revision.Commit != l.source.head.Commit {
 		return l.source.render.failures >= attempts
 	}
 	for _, m := range l.members {
@@ -77,14 +90,17 @@ func (l *Loop) stuck() bool {
 
 // pending tells whether m may still make progress by itself.
 func (m *member) pending() bool {
+	var claimed *apply.ClaimedError
 	switch {
-	case m.conn == nil || m.state.Phase == fleet.Unreachable:
+	case m.conn == nil || m.state.Phase == fleet.Unreachable || errors.As(m.claim, &claimed):
 		return false
-	case m.state.Phase != fleet.Ready || m.prepare.running || m.apply.running || m.status.running:
+	case m.state.Phase != fleet.Ready || m.claim != nil || m.prepare.running || m.status.running:
 		return true
-	case max(m.apply.failures, m.prepare.failures, m.status.failures) >= attempts:
+	case max(m.laneFailures(), m.prepare.failures, m.status.failures) >= attempts:
 		return false
-	case !m.live.Complete || !m.observed.Synced || !m.plan.Empty() || len(m.statuses) > 0:
+	case m.suspended:
+		return false
+	case !m.live.Complete || !m.observed.Synced || !m.idle() || len(m.statuses) > 0:
 		return true
 	}
 	for _, o := range m.live.Objects {

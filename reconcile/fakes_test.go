@@ -35,6 +35,8 @@ type repository struct {
 	head    string
 	err     error
 	broken  error // what Build answers
+
+	confirmed map[string][]string // plan digests by commit
 }
 
 func (r *repository) breakRendering(err error) {
@@ -62,6 +64,16 @@ func (r *repository) Fetch(context.Context) (source.Revision, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return source.Revision{Commit: r.head}, r.err
+}
+
+func (r *repository) Confirmations(_ context.Context, _, commit string) ([]string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.confirmed[commit], nil
+}
+
+func (r *repository) MistypedConfirmations(context.Context, string, string) ([]string, error) {
+	return nil, nil
 }
 
 func (r *repository) Last() (source.Revision, bool) { return source.Revision{}, false }
@@ -98,6 +110,8 @@ type cluster struct {
 	objects  map[api.Ref]apply.LiveObject
 	services mcs.Observed
 	refuse   error // what Apply answers
+	claim    error // what Claim answers
+	doubts   map[api.Ref]string
 	plans    []string
 	relists  int
 	changed  []func()
@@ -105,7 +119,7 @@ type cluster struct {
 
 func newCluster(name string) *cluster {
 	return &cluster{name: name, phase: fleet.Ready, complete: true, parents: map[string]apply.Parent{},
-		objects: map[api.Ref]apply.LiveObject{}, services: mcs.Observed{Synced: true}}
+		objects: map[api.Ref]apply.LiveObject{}, doubts: map[api.Ref]string{}, services: mcs.Observed{Synced: true}}
 }
 
 // set changes the cluster under its lock and tells the sessions.
@@ -132,7 +146,18 @@ func (s session) State() fleet.State {
 	return state
 }
 
-func (s session) Nodes() (int, bool)                                     { return 1, true }
+func (s session) Claim() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.claim
+}
+
+func (s session) Resources() (fleet.Resources, bool) { return fleet.Resources{Nodes: 1}, true }
+func (s session) Doubt(refs map[api.Ref]string) {
+	s.set(func() { maps.Copy(s.doubts, refs) })
+}
+
+func (s session) UseHealthRules(*apply.HealthRules)                      {}
 func (s session) Track([]schema.GroupVersionKind)                        {}
 func (s session) Prepare(context.Context) error                          { return nil }
 func (s session) WriteStatuses(context.Context, []mcs.StatusWrite) error { return nil }
@@ -153,20 +178,30 @@ func (s session) Services() mcs.Observed {
 func (s session) Live() apply.Live {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return apply.Live{Complete: s.complete, ParentsSynced: s.complete, Parents: maps.Clone(s.parents), Objects: maps.Clone(s.objects)}
+	return apply.Live{Complete: s.complete, ParentsSynced: s.complete, Parents: maps.Clone(s.parents), Objects: maps.Clone(s.objects),
+		Doubts: maps.Clone(s.doubts)}
 }
 
 // Apply does what a plan says, all or nothing.
-func (s session) Apply(_ context.Context, plan apply.Plan) apply.Result {
+func (s session) Apply(_ context.Context, _ Lane, plan apply.Plan) apply.Result {
 	s.mu.Lock()
 	s.plans = append(s.plans, plan.String())
-	result := apply.Result{Cluster: s.name, Errs: map[string]error{}}
+	result := apply.Result{Cluster: s.name, Outcomes: map[string][]apply.Outcome{}, Errs: map[string]error{}}
 	for _, set := range plan.Sets {
 		if err := cmp.Or(set.Err, s.refuse); err != nil {
 			result.Errs[set.Set.Name] = err
 			continue
 		}
 		s.execute(set)
+		for _, c := range slices.Concat(set.Stages...) {
+			out := apply.Outcome{Ref: c.Ref, Action: c.Action}
+			delete(s.doubts, c.Ref)
+			if c.Repair {
+				out.Drift = &apply.Drift{Ref: c.Ref, Time: time.Now(), What: "fields were changed",
+					Fields: []apply.DriftedField{{Path: ".data.value", Manager: "intruder", Operation: "Update"}}}
+			}
+			result.Outcomes[set.Set.Name] = append(result.Outcomes[set.Set.Name], out)
+		}
 	}
 	s.mu.Unlock()
 	s.set(func() {})
@@ -210,7 +245,7 @@ func (c *cluster) holds() []string {
 // fakeFleet implements Fleet.
 type fakeFleet map[string]*cluster
 
-func (f fakeFleet) Open(name string, changed func()) (Member, error) {
+func (f fakeFleet) Open(name, _ string, changed func()) (Member, error) {
 	c, ok := f[name]
 	if !ok {
 		return nil, fmt.Errorf("no context called %s", name)
@@ -243,6 +278,9 @@ func startLoop(t *testing.T, repo *repository, f fakeFleet, dir string) (*Loop, 
 	stop := sync.OnceFunc(func() {
 		cancel()
 		<-ended
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
 	})
 	t.Cleanup(stop)
 	return l, stop

@@ -311,6 +311,9 @@ func TestStoreRefusesADamagedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := store.path
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(path, []byte("{half"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/fleet"
 	"github.com/gitfleet/gitfleet/mcs"
-	"github.com/gitfleet/gitfleet/render"
+	"github.com/gitfleet/gitfleet/report"
 )
 
 // member is one cluster as the loop knows it.
@@ -37,14 +37,25 @@ type member struct {
 	observed mcs.Observed
 
 	tracked    []schema.GroupVersionKind // kinds of the wish that are being watched
+	rules      *apply.HealthRules        // by which it judges health
+	trackedFor int                       // the version that tracked is for
+	suspended  bool                      // Git asks for nothing to be changed
+	claim      error                     // why this process does not manage the member
+	imports    []*apply.Target           // what services need on it
 	sets       []apply.Set               // what plan is for
-	plannedFor *render.Desired           // the wish that plan is for
+	plannedFor *wish                     // the wish that plan is for
+	version    int                       // the version that plan is for
 	fresh      bool                      // plan was made from what the member shows now
-	plan       apply.Plan                // what is left to do
-	apply      worker
-	tried      string       // the plan that was last executed, as text
-	result     apply.Result // and what became of it
-	logged     string       // the last failure that was logged
+	plan       apply.Plan                // what is left to do, for all lanes
+	removals   int                       // objects that plan deletes or would
+	lanes      [Lanes]lane
+
+	swept       apply.Sweep
+	sweeping    bool // swept has begun
+	inventories int  // counts changes of the inventories
+	sweptFor    int  // the count that swept is for
+
+	told map[string]report.PlacementOnCluster // what is reported of each placement here; nil when it must be said anew
 
 	statuses  []mcs.StatusWrite // what its statuses lack, without times
 	written   []mcs.StatusWrite // the same when they were last written
@@ -69,11 +80,20 @@ func (l *Loop) observe() {
 		if m.conn == nil || !m.dirty {
 			continue
 		}
-		m.dirty, m.fresh = false, false
-		before := m.state.Phase
+		m.dirty, m.fresh, m.told = false, false, nil
+		phase, live, observed := m.state.Phase, m.live, m.observed
 		m.state, m.live, m.observed = m.conn.State(), m.conn.Live(), m.conn.Services()
+		if m.live.ParentsSynced != live.ParentsSynced || !samePlaces(m.live.Parents, live.Parents) {
+			l.stale.schedule = true
+		}
+		if !maps.EqualFunc(m.live.Parents, live.Parents, func(a, b apply.Parent) bool { return a.ResourceVersion == b.ResourceVersion }) {
+			m.inventories++
+		}
+		if m.state.Phase != phase || !reflect.DeepEqual(m.observed, observed) {
+			l.stale.services = true
+		}
 		switch {
-		case m.state.Phase == before:
+		case m.state.Phase == phase:
 		case m.state.Phase == fleet.Unreachable:
 			l.opt.Log.Warn("member is out of reach, the others go on", "member", m.name, "error", m.state.Err)
 		case m.state.Phase == fleet.Ready:
@@ -82,18 +102,25 @@ func (l *Loop) observe() {
 	}
 }
 
+// samePlaces tells whether two sets of inventories say the same about where placements are.
+func samePlaces(a, b map[string]apply.Parent) bool {
+	return maps.EqualFunc(a, b, func(x, y apply.Parent) bool { return x.PolicyDigest == y.PolicyDigest && x.Source == y.Source })
+}
+
 // openMembers opens the registered members and lets go of those that are registered no more. What the latter hold stays
 // where it is: taking a cluster out of the registry is not a wish to empty it.
 func (l *Loop) openMembers(ctx context.Context, now time.Time) {
 	registered := map[string]bool{}
-	for _, r := range l.desired.Members {
+	for _, r := range l.wish.Members {
 		registered[r.Name] = true
 		m := l.members[r.Name]
 		if m == nil {
 			m = &member{name: r.Name}
 			m.ctx, m.gone = context.WithCancel(ctx)
 			l.members[r.Name] = m
+			l.stale.services = true
 		}
+		m.suspended = r.Directives.Suspend
 		if m.conn == nil && m.open.ready(now) {
 			l.openMember(m, now)
 		}
@@ -103,6 +130,7 @@ func (l *Loop) openMembers(ctx context.Context, now time.Time) {
 		if !registered[name] {
 			delete(l.members, name)
 			delete(l.memory.Members, name)
+			l.stale.schedule, l.stale.services = true, true
 			m.gone()
 			l.work.Go(m.close)
 		}
@@ -111,7 +139,7 @@ func (l *Loop) openMembers(ctx context.Context, now time.Time) {
 
 func (l *Loop) openMember(m *member, now time.Time) {
 	changed := make(chan struct{}, 1)
-	conn, err := l.opt.Fleet.Open(m.name, func() {
+	conn, err := l.opt.Fleet.Open(m.name, sourceName(l.wish.Revision, l.opt.Paths), func() {
 		select {
 		case changed <- struct{}{}:
 		default: // the loop has not looked since the last change; it will see this one too
@@ -121,7 +149,7 @@ func (l *Loop) openMember(m *member, now time.Time) {
 		if errorText(m.err) != err.Error() {
 			l.opt.Log.Error("member cannot be opened, will be tried again", "member", m.name, "error", err)
 		}
-		m.err = err
+		m.err, m.told = err, nil
 		m.open.failed(now)
 		return
 	}
@@ -164,38 +192,75 @@ func (l *Loop) rememberMember(m *member, now time.Time) {
 
 // planMembers decides what each member lacks and starts the executors.
 func (l *Loop) planMembers(now time.Time) {
+	l.judgeReadiness()
+	var open []*member
 	for _, m := range l.sortedMembers() {
 		if m.conn == nil {
 			continue
 		}
 		l.trackKinds(m)
-		if m.state.Phase != fleet.Ready {
-			m.prepared = false
-			m.prepare.succeeded()
-			continue
-		}
-		l.startPrepare(m, now)
-		if !m.prepared && m.lacks == nil {
-			continue
-		}
-		// While an executor runs, what it changes is not all visible yet; the member is planned again when it is done.
-		if !l.schedule.conflicts[m.name] && !m.apply.running {
+		if l.mayPlan(m, now) {
+			open = append(open, m)
+			l.sweep(m, now)
 			l.plan(m, now)
-			l.startApply(m, now)
+		}
+	}
+	if l.guardRemovals(now) {
+		for _, m := range open {
+			l.plan(m, now)
+		}
+	}
+	for _, m := range open {
+		for n := range Lanes {
+			if !m.lanes[n].running {
+				l.startLane(m, n, now)
+			}
 		}
 	}
 }
 
-// plan brings m's plan up to date, when anything that it depends on has changed.
+// mayPlan tells whether anything may be done on m now.
+func (l *Loop) mayPlan(m *member, now time.Time) bool {
+	if m.state.Phase != fleet.Ready {
+		m.prepared = false
+		m.prepare.succeeded()
+		return false
+	}
+	if err := m.conn.Claim(); errorText(err) != errorText(m.claim) {
+		var claimed *apply.ClaimedError
+		if errors.As(err, &claimed) {
+			l.opt.Log.Error("another gitfleet manages this member, which is left to it", "member", m.name, "error", err)
+		}
+		m.claim, m.told = err, nil
+	}
+	if m.claim != nil {
+		for i := range m.lanes {
+			m.lanes[i].stop()
+		}
+		return false
+	}
+	if !m.suspended {
+		l.startPrepare(m, now)
+	}
+	return (m.prepared || m.lacks != nil || m.suspended) && !l.schedule.conflicts[m.name]
+}
+
+// plan brings m's plan up to date, when anything that it depends on has changed. A lane whose executor runs keeps its part:
+// what that changes is not all visible yet, and m is planned again when it is done.
 func (l *Loop) plan(m *member, now time.Time) {
-	m.plannedFor = l.desired
-	sets := l.targetSets(m)
 	at, held := m.plan.Wake()
-	if m.fresh && reflect.DeepEqual(sets, m.sets) && !(held && !now.Before(at)) {
+	if m.fresh && m.version == l.version && m.plannedFor == l.wish && !(held && !now.Before(at)) {
 		return
 	}
-	m.sets, m.fresh = sets, true
-	m.plan = apply.Diff(m.name, sets, m.live, now)
+	m.plannedFor, m.version, m.fresh, m.told = l.wish, l.version, true, nil
+	m.sets = l.targetSets(m)
+	m.plan = apply.Diff(m.name, m.sets, m.live, now)
+	m.removals = m.plan.Removals()
+	for n := range Lanes {
+		if !m.lanes[n].running {
+			m.lanes[n].plan = part(m.plan, n)
+		}
+	}
 }
 
 // startPrepare installs what gitfleet needs on m: once when it is reached, and again when its services cannot be
@@ -205,6 +270,7 @@ func (l *Loop) startPrepare(m *member, now time.Time) {
 		return
 	}
 	start(m.ctx, l, &m.prepare, m.conn.Prepare, func(err error) {
+		m.told = nil
 		known := errorText(m.lacks)
 		m.prepared, m.lacks = err == nil, err
 		if err == nil {
@@ -222,6 +288,15 @@ func (l *Loop) startPrepare(m *member, now time.Time) {
 
 // trackKinds asks for a watch on every kind that the wish brings to m.
 func (l *Loop) trackKinds(m *member) {
+	if m.trackedFor == l.version && m.tracked != nil {
+		return
+	}
+	m.trackedFor = l.version
+	if m.rules != l.wish.rules {
+		m.rules, m.fresh, m.told = l.wish.rules, false, nil
+		m.conn.UseHealthRules(m.rules)
+		m.live = m.conn.Live()
+	}
 	kinds := map[schema.GroupVersionKind]bool{}
 	for _, set := range l.schedule.targets[m.name] {
 		for _, o := range set.Objects {
@@ -231,51 +306,13 @@ func (l *Loop) trackKinds(m *member) {
 	sorted := slices.SortedFunc(maps.Keys(kinds), func(a, b schema.GroupVersionKind) int {
 		return cmp.Compare(a.String(), b.String())
 	})
-	if slices.Equal(sorted, m.tracked) {
+	if m.tracked != nil && slices.Equal(sorted, m.tracked) {
 		return
 	}
-	m.tracked = sorted
+	m.tracked = append([]schema.GroupVersionKind{}, sorted...)
 	m.conn.Track(sorted)
-	m.fresh = false
+	m.fresh, m.told = false, nil
 	m.live = m.conn.Live() // no longer complete when a kind is new
-}
-
-// startApply executes m's plan. The same plan is not tried again before its delay; a different one is at once.
-func (l *Loop) startApply(m *member, now time.Time) {
-	if m.plan.Empty() {
-		if m.live.Complete { // else it is empty for want of knowledge
-			m.apply.succeeded()
-			m.tried, m.result, m.logged = "", apply.Result{}, ""
-		}
-		return
-	}
-	text := m.plan.String()
-	if text == m.tried && !m.apply.ready(now) {
-		return
-	}
-	if changes := m.plan.Size(); changes > 0 && text != m.tried {
-		l.opt.Log.Info("applying", "member", m.name, "changes", changes)
-	}
-	m.tried = text
-	plan := m.plan
-	start(m.ctx, l, &m.apply, func(ctx context.Context) apply.Result { return m.conn.Apply(ctx, plan) },
-		func(result apply.Result) { l.applied(m, result) })
-}
-
-// applied folds the result of a plan. Whatever it left undone shows in the next plan.
-func (l *Loop) applied(m *member, result apply.Result) {
-	m.dirty, m.result = true, result
-	err := result.Err()
-	if err == nil {
-		m.apply.succeeded()
-		return
-	}
-	if m.ctx.Err() == nil && m.logged != err.Error() {
-		m.logged = err.Error()
-		l.opt.Log.Warn("not everything was applied, will be tried again", "member", m.name, "error", err)
-	}
-	m.apply.failed(time.Now())
-	m.doubt(err, m.apply.failures)
 }
 
 // doubt has m listed anew when a write was refused again because something exists, or changed, that m does not show. The

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/gitfleet/gitfleet/mcs"
@@ -18,7 +21,9 @@ import (
 // memory is what the loop remembers between runs for members that cannot be asked now. It is a convenience, never the
 // truth: members' inventories overrule it, and losing the file loses nothing that a reachable fleet does not know.
 type memory struct {
-	Applied    source.Revision            `json:"applied,omitzero"` // the revision in force
+	Instance   string                     `json:"instance"`            // who this process is, to others that find its claims on members
+	Applied    source.Revision            `json:"applied,omitzero"`    // the revision in force
+	Confirmed  []string                   `json:"confirmed,omitempty"` // plan digests that people confirmed on the way to it
 	Placements map[string]placementMemory `json:"placements"`
 	Members    map[string]memberMemory    `json:"members"`
 }
@@ -39,31 +44,72 @@ type memberMemory struct {
 	Services *mcs.Observed `json:"services,omitempty"`
 }
 
-// Store keeps the memory in one file, replaced whole.
+// Store keeps the memory in one file, replaced whole. One process at a time has it.
 type Store struct {
 	path  string
+	lock  *os.File
 	saved memory
 }
 
-// OpenStore returns the store in dir, which it creates, of the fleet that identity names: several may share a dir. A file
-// that cannot be read is an error: it is the user's to repair or remove, not ours to overwrite.
+// ErrStoreInUse tells that another process has the store open.
+var ErrStoreInUse = errors.New("another gitfleet with the same repository runs in this state directory: stop it, or give this one another --state-dir")
+
+// OpenStore returns the store in dir, which it creates, of the fleet that identity names: several may share a dir. The error
+// is ErrStoreInUse while another process has it. A file that cannot be read is an error: it is the user's to repair or
+// remove, not ours to overwrite.
 func OpenStore(dir, identity string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
 	s := &Store{path: filepath.Join(dir, "state-"+jsonDigest(identity)[:12]+".json")}
+	if err := s.acquire(); err != nil {
+		return nil, fmt.Errorf("state directory %s: %w", dir, err)
+	}
+	if err := s.read(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// acquire locks the store. The kernel lets go of the lock however the process ends.
+func (s *Store) acquire() (err error) {
+	if s.lock, err = os.OpenFile(s.path+".lock", os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return err
+	}
+	if err = syscall.Flock(int(s.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
+		return nil
+	}
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = ErrStoreInUse
+	}
+	return errors.Join(err, s.lock.Close())
+}
+
+// read reads the file, or begins one.
+func (s *Store) read() error {
 	data, err := os.ReadFile(s.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
-		return nil, fmt.Errorf("state file: %w", err)
+		return fmt.Errorf("state file: %w", err)
 	default:
 		if err := json.Unmarshal(data, &s.saved); err != nil {
-			return nil, fmt.Errorf("state file %s is damaged: %w; remove it to start from what the members record", s.path, err)
+			return fmt.Errorf("state file %s is damaged: %w; remove it to start from what the members record", s.path, err)
 		}
 	}
-	return s, nil
+	if s.saved.Instance != "" {
+		return nil
+	}
+	begun := s.load()
+	begun.Instance = rand.Text()
+	return s.save(begun)
 }
+
+// Instance returns the name of whoever runs with this store: the same after every restart, and nobody else's.
+func (s *Store) Instance() string { return s.saved.Instance }
+
+// Close lets another process have the store.
+func (s *Store) Close() error { return s.lock.Close() }
 
 // load returns a copy that the loop may change.
 func (s *Store) load() memory { return s.saved.clone() }
@@ -98,7 +144,7 @@ func replace(path string, data []byte) error {
 }
 
 func (m memory) clone() memory {
-	c := memory{Applied: m.Applied, Placements: map[string]placementMemory{}, Members: map[string]memberMemory{}}
+	c := memory{Instance: m.Instance, Applied: m.Applied, Confirmed: slices.Clone(m.Confirmed), Placements: map[string]placementMemory{}, Members: map[string]memberMemory{}}
 	for name, p := range m.Placements {
 		p.Clusters = append([]string(nil), p.Clusters...)
 		c.Placements[name] = p

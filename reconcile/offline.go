@@ -37,7 +37,7 @@ func OfflinePlan(base, head *render.Desired, now time.Time) report.Plan {
 	}
 	slices.SortFunc(plan.Placements, func(a, b placement.Decision) int { return cmp.Compare(a.Name, b.Name) })
 	if len(after.errs) == 0 {
-		plan.Digest = targetsDigest(after)
+		plan.Digest = targetsDigest(slices.Collect(maps.Keys(after.registered)), after.targets)
 		plan.Changes = changes(before, after)
 		plan.Services = serviceChanges(before, after)
 	}
@@ -96,7 +96,7 @@ func (s outlook) holdings(cluster string) map[api.Ref]owned {
 	held := map[api.Ref]owned{}
 	for _, set := range s.targets[cluster] {
 		for _, o := range set.Objects {
-			held[api.RefOf(o.Unstructured)] = owned{placement: set.Name, Object: o}
+			held[o.Ref] = owned{placement: set.Name, Object: o.Object}
 		}
 	}
 	return held
@@ -225,31 +225,6 @@ func (s outlook) lossReason(placement, cluster string) string {
 	}
 	_, why := s.on(placement, cluster)
 	return why
-}
-
-// targetsDigest identifies what every registered cluster shall hold, whatever the commit and the files it came from: a
-// squashed merge has the digest of the branch that was reviewed.
-func targetsDigest(s outlook) string {
-	type set struct {
-		Name    string   `json:"name"`
-		Objects []string `json:"objects"` // digests
-	}
-	objects := map[*unstructured.Unstructured]string{} // clusters share them
-	all := map[string][]set{}
-	for cluster := range s.registered {
-		all[cluster] = []set{}
-		for _, t := range s.targets[cluster] {
-			one := set{Name: t.Name}
-			for _, o := range t.Objects {
-				if objects[o.Unstructured] == "" {
-					objects[o.Unstructured] = jsonDigest(o.Unstructured.Object)
-				}
-				one.Objects = append(one.Objects, objects[o.Unstructured])
-			}
-			all[cluster] = append(all[cluster], one)
-		}
-	}
-	return "sha256:" + jsonDigest(all)
 }
 
 // jsonDigest returns the SHA-256 of v as JSON, in which maps are sorted by key. v came from YAML, so it encodes.

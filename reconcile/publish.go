@@ -26,7 +26,7 @@ func (l *Loop) acquainted() bool {
 
 // publishReport hands the report to the hub when something in it changed.
 func (l *Loop) publishReport(ctx context.Context, r report.Report) {
-	if l.opt.Hub == nil || l.desired == nil || !l.publish.ready(r.Time) {
+	if l.opt.Hub == nil || l.wish == nil || !l.publish.ready(r.Time) {
 		return
 	}
 	if l.published == "" && r.Time.Before(l.started.Add(acquaintance)) && !l.acquainted() {
@@ -37,7 +37,7 @@ func (l *Loop) publishReport(ctx context.Context, r report.Report) {
 		return
 	}
 	l.hubShows = digest // a change of the hub from here on is looked at again
-	desired := l.desired
+	desired := l.wish.Desired
 	start(ctx, l, &l.publish, func(ctx context.Context) error { return l.opt.Hub.Publish(ctx, desired, r) }, func(err error) {
 		news := errorText(l.publishErr) != errorText(err)
 		l.publishErr = err

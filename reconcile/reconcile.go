@@ -16,6 +16,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/fleet"
 	"github.com/gitfleet/gitfleet/mcs"
@@ -32,6 +33,11 @@ type Repository interface {
 	Last() (source.Revision, bool)
 	// Snapshot returns the tree of a revision in the cache.
 	Snapshot(rev source.Revision) (source.Snapshot, error)
+	// Confirmations returns the plan digests that the messages of the commits up to commit, and after since, confirm. Without
+	// since, or when the cache does not hold it, that is the commit itself with what it merged.
+	Confirmations(ctx context.Context, since, commit string) ([]string, error)
+	// MistypedConfirmations returns the lines of the same messages that look like confirmations and are none.
+	MistypedConfirmations(ctx context.Context, since, commit string) ([]string, error)
 }
 
 // Builder turns a snapshot into objects. Author errors come as render.ManifestErrors, all at once.
@@ -43,14 +49,22 @@ type Builder interface {
 // block, and each is called by one goroutine at a time.
 type Member interface {
 	State() fleet.State
-	Nodes() (count int, known bool)
+	Resources() (r fleet.Resources, known bool)
+	// Claim returns nil while this process is the one that manages the member for its source, and otherwise why it is not,
+	// or not yet.
+	Claim() error
 	// Track asks for these kinds to be watched, from now on and besides those that the inventory names.
 	Track(kinds []schema.GroupVersionKind)
+	// UseHealthRules has the health of objects judged by these rules.
+	UseHealthRules(rules *apply.HealthRules)
 	Live() apply.Live
+	// Doubt has objects verified by a dry run, each for a reason: Live shows them as doubted until that is done.
+	Doubt(refs map[api.Ref]string)
 	Services() mcs.Observed
 	// Prepare installs what gitfleet itself needs on the member. It makes no request when that is in place.
 	Prepare(ctx context.Context) error
-	Apply(ctx context.Context, plan apply.Plan) apply.Result
+	// Apply is called by one goroutine at a time for each lane.
+	Apply(ctx context.Context, lane Lane, plan apply.Plan) apply.Result
 	WriteStatuses(ctx context.Context, writes []mcs.StatusWrite) error
 	// Relist makes everything be listed anew, because what is shown cannot be what the member holds.
 	Relist()
@@ -59,9 +73,9 @@ type Member interface {
 
 // Fleet opens members by name. An error tells the operator what is missing; opening is tried again.
 type Fleet interface {
-	// Open never blocks. changed is called, from any goroutine, whenever what the member's observing methods return may have
+	// Open never blocks. source names where the wish comes from: what the member is claimed for. changed is called, from any goroutine, whenever what the member's observing methods return may have
 	// changed; it does not block either.
-	Open(name string, changed func()) (Member, error)
+	Open(name, source string, changed func()) (Member, error)
 }
 
 // Hub is where status is published for kubectl. Publish makes no request when nothing differs.
@@ -81,7 +95,11 @@ type Options struct {
 	Paths      []string        // directories of the repository to render; empty for all of it
 	TakeOver   bool            // inventories of other sources are taken over
 	Interval   time.Duration   // between two looks at the repository
-	Log        *slog.Logger
+	// SourceChanged holds a token when the repository may have changed, so that it is looked at now; nil when nothing tells.
+	SourceChanged <-chan struct{}
+	Verify        time.Duration   // in which every object is verified by a dry run once; 0 for never
+	Threshold     apply.Threshold // how much may be deleted before a person must confirm it
+	Log           *slog.Logger
 }
 
 // Loop is one running reconciler.
@@ -93,13 +111,22 @@ type Loop struct {
 
 	// Everything below belongs to the goroutine of Run.
 	started   time.Time
+	stepped   time.Time // when the loop last decided
 	source    sourceState
-	desired   *render.Desired // the wish in force; nil until a first revision rendered
+	wish      *wish // in force; nil until a first revision rendered
 	members   map[string]*member
 	memory    memory
 	memoryErr error // why it is not saved
 	schedule  schedule
 	services  services
+	guard     guard
+	unready   map[string]string // placements that others wait for, with why they are not ready
+	drift     map[driftKey]report.Drift
+
+	// What must be decided anew, because something that it depends on has changed. Everything else stays: an event costs
+	// what it concerns, not what the fleet holds.
+	stale   staleness
+	version int // counts changes of what all members' plans depend on
 
 	publish    worker
 	published  string // digest of the report that was last published
@@ -107,9 +134,16 @@ type Loop struct {
 	publishErr error
 }
 
+// staleness says what must be decided anew.
+type staleness struct {
+	schedule bool // where the placements go
+	services bool // what the members export
+	report   bool
+}
+
 // New returns a loop that Run starts.
 func New(opt Options) *Loop {
-	l := &Loop{opt: opt, events: make(chan func(), 64), members: map[string]*member{}, memory: opt.Store.load()}
+	l := &Loop{opt: opt, events: make(chan func(), 64), members: map[string]*member{}, memory: opt.Store.load(), drift: map[driftKey]report.Drift{}}
 	l.status.Store(&report.Report{})
 	return l
 }
@@ -117,8 +151,12 @@ func New(opt Options) *Loop {
 // Report returns the newest report. It may be called from any goroutine.
 func (l *Loop) Report() report.Report { return *l.status.Load() }
 
-// gather is how long a step waits for more events, so that a burst of watch events costs one decision.
+// gather is the least time between two steps, so that a burst of watch events costs few decisions. What comes alone is
+// decided on at once.
 const gather = 20 * time.Millisecond
+
+// tellEvery is the least time between two reports. A report says everything about the whole fleet.
+const tellEvery = 100 * time.Millisecond
 
 // ErrNotConverged is what RunOnce returns when the fleet did not reach the wish.
 var ErrNotConverged = errors.New("not converged")
@@ -156,8 +194,7 @@ func (l *Loop) run(parent context.Context, done func(report.Report) bool) {
 			fold()
 			l.foldWaiting(ctx)
 		}
-		l.step(ctx, time.Now())
-		if done(l.Report()) {
+		if l.step(ctx, time.Now()) && done(l.Report()) {
 			return
 		}
 		if at, ok := l.due(); ok {
@@ -168,21 +205,30 @@ func (l *Loop) run(parent context.Context, done func(report.Report) bool) {
 	}
 }
 
-// due returns when the loop must decide again although nothing happened: the first retry or held repair.
+// due returns when the loop must decide again although nothing happened: the first retry, held repair or report.
 func (l *Loop) due() (first time.Time, ok bool) {
-	step := l.Report().Time // what was due then has had its chance
 	consider := func(at time.Time) {
-		if at.After(step) && (!ok || at.Before(first)) {
+		// What was due at the last step has had its chance.
+		if at.After(l.stepped) && (!ok || at.Before(first)) {
 			first, ok = at, true
 		}
 	}
-	if l.opt.Hub != nil && l.published == "" {
+	if l.stale.report {
+		consider(l.Report().Time.Add(tellEvery))
+	}
+	if l.opt.Hub != nil && l.published == "" || l.guard.waiting {
 		consider(l.started.Add(acquaintance))
 	}
 	workers := []*worker{&l.source.render, &l.services.provide, &l.publish}
 	for _, m := range l.members {
-		workers = append(workers, &m.open, &m.prepare, &m.apply, &m.status)
+		workers = append(workers, &m.open, &m.prepare, &m.status)
+		for i := range m.lanes {
+			workers = append(workers, &m.lanes[i].worker)
+		}
 		if at, held := m.plan.Wake(); held {
+			consider(at)
+		}
+		if at, due := m.swept.Wake(); due {
 			consider(at)
 		}
 	}
@@ -194,9 +240,9 @@ func (l *Loop) due() (first time.Time, ok bool) {
 	return first, ok
 }
 
-// foldWaiting folds what arrives within the gathering time.
+// foldWaiting folds what arrives until the next step may be taken.
 func (l *Loop) foldWaiting(ctx context.Context) {
-	timer := time.NewTimer(gather)
+	timer := time.NewTimer(time.Until(l.stepped.Add(gather)))
 	defer timer.Stop()
 	for {
 		select {
@@ -210,11 +256,12 @@ func (l *Loop) foldWaiting(ctx context.Context) {
 	}
 }
 
-// step decides everything anew from what is known now and starts whatever work follows.
-func (l *Loop) step(ctx context.Context, now time.Time) {
+// step decides what has to be decided anew and starts whatever work follows. It reports whether there is a new report.
+func (l *Loop) step(ctx context.Context, now time.Time) (told bool) {
+	l.stepped, l.stale.report = now, true
 	l.settleDispute(now)
 	l.startRender(ctx, now)
-	if l.desired != nil {
+	if l.wish != nil {
 		l.openMembers(ctx, now)
 		l.observe()
 		l.decide(now)
@@ -222,9 +269,14 @@ func (l *Loop) step(ctx context.Context, now time.Time) {
 		l.planMembers(now)
 		l.remember()
 	}
+	if now.Sub(l.Report().Time) < tellEvery {
+		return false
+	}
+	l.stale.report = false
 	r := l.buildReport(now)
 	l.status.Store(&r)
 	l.publishReport(ctx, r)
+	return true
 }
 
 // remember keeps the memory for the next start. Failing to is reported and hurts nobody now.
@@ -249,6 +301,7 @@ func (l *Loop) shutdown(stop context.CancelFunc) {
 	stop()
 	l.work.Wait()
 	for _, m := range l.members {
-		m.close()
+		l.work.Go(m.close)
 	}
+	l.work.Wait()
 }

@@ -30,26 +30,30 @@ func (l *Loop) buildReport(now time.Time) report.Report {
 	if err := cmp.Or(l.source.fetchErr, l.source.renderErr); err != nil {
 		r.SourceErr = err.Error()
 	}
-	if l.desired == nil {
+	if l.wish == nil {
 		return r
 	}
 	if len(l.schedule.errs) > 0 {
 		r.Errors = append(slices.Clone(r.Errors), l.schedule.errs...)
 	}
-	r.Applied, r.Notices, r.HubErr = l.desired.Revision, l.desired.Notices, errorText(l.publishErr)
-	for _, registered := range l.desired.Members {
+	r.Applied, r.Notices, r.HubErr = l.wish.Revision, l.wish.Notices, errorText(l.publishErr)
+	for _, registered := range l.wish.Members {
 		r.Members = append(r.Members, l.reportMember(registered, now))
 	}
 	before := map[string][]metav1.Condition{}
 	for _, p := range l.Report().Placements {
 		before[p.Name] = p.Conditions
 	}
-	for i, p := range l.desired.Placements {
+	for i, p := range l.wish.Placements {
 		reported := l.reportPlacement(i, p)
 		reported.Conditions = report.Conditions(reported, before[p.Name], now)
 		r.Placements = append(r.Placements, reported)
 	}
 	l.reportServices(&r)
+	r.Digest, r.Confirm, r.Drift = l.schedule.digest, l.confirmation(), l.newestDrift()
+	for _, o := range l.wish.Unplaced {
+		r.Unplaced = append(r.Unplaced, report.Unplaced{Ref: api.RefOf(o.Unstructured), Source: o.Origin})
+	}
 	r.Converged = l.converged(r)
 	return r
 }
@@ -57,20 +61,21 @@ func (l *Loop) buildReport(now time.Time) report.Report {
 func (l *Loop) reportMember(registered render.Member, now time.Time) report.Member {
 	m := l.members[registered.Name]
 	remembered := l.memory.Members[registered.Name]
-	r := report.Member{Name: registered.Name, Labels: registered.Labels, Joined: unknown,
-		Created: remembered.Created, LastSeen: remembered.LastSeen}
+	r := report.Member{Name: registered.Name, Labels: registered.Labels, Joined: unknown, Suspended: m.suspended,
+		Created: remembered.Created, LastSeen: remembered.LastSeen, Version: m.state.Version, Source: where(registered.Origin)}
 	if m.conn == nil {
 		r.Joined = no
 		r.Message = errorText(m.err)
 		return r
 	}
-	if n, known := m.conn.Nodes(); known {
-		r.Nodes = &n
+	offers, known := m.conn.Resources()
+	if known {
+		r.Nodes, r.Resources = &offers.Nodes, reportResources(offers)
 	}
 	switch m.state.Phase {
 	case fleet.Ready:
 		r.Joined, r.LastSeen = yes, now // its connection is open and answers pings, however little it has to say
-		r.Message = cmp.Or(errorText(m.lacks), m.observed.Problem, errorText(m.statusErr), l.leftover(m), m.terminating())
+		r.Message = cmp.Or(errorText(m.claim), errorText(m.state.Outdated), errorText(m.lacks), m.observed.Problem, errorText(m.statusErr), l.leftover(m), m.terminating(), errorText(offers.Problem))
 	case fleet.Unreachable:
 		r.Message = errorText(m.state.Err)
 		if m.state.LastSeen.After(r.LastSeen) {
@@ -82,11 +87,22 @@ func (l *Loop) reportMember(registered render.Member, now time.Time) report.Memb
 	return r
 }
 
+func reportResources(r fleet.Resources) *report.Resources {
+	words := func(a fleet.Amount) map[string]string {
+		return map[string]string{"cpu": a.CPU.String(), "memory": a.Memory.String()}
+	}
+	out := &report.Resources{Capacity: words(r.Capacity), Allocatable: words(r.Allocatable)}
+	if r.Available != nil {
+		out.Available = words(*r.Available)
+	}
+	return out
+}
+
 // leftover says what keeps m from removing what no placement brings there any more; no placement's report would tell.
 func (l *Loop) leftover(m *member) string {
 	var reasons []string
 	for _, set := range m.sets {
-		if err := m.result.SetErr(set.Name); err != nil && l.memory.Placements[set.Name].SpecDigest == "" {
+		if err := m.resultOf(set.Name).SetErr(set.Name); err != nil && l.memory.Placements[set.Name].SpecDigest == "" {
 			reasons = append(reasons, err.Error())
 		}
 	}
@@ -96,45 +112,80 @@ func (l *Loop) leftover(m *member) string {
 func (l *Loop) reportPlacement(i int, p render.Placement) report.Placement {
 	remembered := l.memory.Placements[p.Name]
 	r := report.Placement{Name: p.Name, Generation: remembered.Generation, Created: remembered.Created,
-		Decision: l.schedule.decisions[i]}
+		Decision: l.schedule.decisions[i], Source: where(p.Origin), Suspended: p.Directives.Suspend,
+		DependsOn: p.Directives.DependsOn, Account: p.Directives.ServiceAccount}
 	for _, o := range p.Selected {
 		r.Selected = append(r.Selected, api.RefOf(o.Unstructured))
 	}
 	for _, cluster := range r.Decision.Assignment.Clusters {
 		if m := l.members[cluster]; m != nil {
-			r.Clusters = append(r.Clusters, l.reportSet(m, p.Name, r.Selected))
+			r.Clusters = append(r.Clusters, l.placed(m, p.Name))
 		}
 	}
 	return r
 }
 
+// placed says what became of one placement on m, as long as nothing has changed there with the same words.
+func (l *Loop) placed(m *member, placement string) report.PlacementOnCluster {
+	if m.told == nil || m.version != l.version {
+		m.told = map[string]report.PlacementOnCluster{}
+	}
+	r, ok := m.told[placement]
+	if !ok {
+		r = l.reportSet(m, placement)
+		m.told[placement] = r
+	}
+	return r
+}
+
 // reportSet says what became of one placement on m.
-func (l *Loop) reportSet(m *member, set string, refs []api.Ref) report.PlacementOnCluster {
-	r := report.PlacementOnCluster{Cluster: m.name, Applied: unknown, Healthy: unknown}
-	switch {
-	case m.conn == nil:
+func (l *Loop) reportSet(m *member, set string) report.PlacementOnCluster {
+	r := report.PlacementOnCluster{Cluster: m.name, Applied: unknown, Healthy: unknown, Revision: m.live.Parents[set].Revision}
+	if m.conn == nil {
 		r.Message = errorText(m.err)
 		return r
+	}
+	err, waits := m.resultOf(set).SetErr(set), m.plan.Waits(set)
+	switch {
 	case m.state.Phase == fleet.Unreachable:
 		r.Message = "not reachable: " + errorText(m.state.Err)
 	case m.state.Phase != fleet.Ready:
 		r.Message = "connecting"
+	case m.claim != nil:
+		r.Message = errorText(m.claim)
 	case !m.live.Complete:
 		r.Message = missing(m.live)
 	case l.schedule.conflicts[m.name]:
 		r.Applied, r.Message = no, "two placements own an object here, so nothing is applied; see the errors"
-	case m.plannedFor != l.desired:
+	case m.plannedFor != l.wish:
 		r.Message = "being applied"
-	case m.result.SetErr(set) != nil:
-		r.Applied, r.Message = no, m.result.SetErr(set).Error()
-	case m.plan.Touches(set):
+	case err != nil:
+		r.Applied, r.Message = no, err.Error()
+	case len(waits) > 0:
+		r.Applied, r.Message = no, waitText(waits)
+	case m.plan.Touches(set), m.lanes[laneOf(set)].running && m.lanes[laneOf(set)].plan.Touches(set):
 		r.Message = "being applied"
 	default:
 		r.Applied = yes
 	}
-	m.reportObjects(&r, set, refs)
+	m.reportObjects(&r, set, l.wish.targets[set])
 	return r
 }
+
+// waitText says what the first of waits waits for, and how many more there are.
+func waitText(waits []apply.Wait) string {
+	text := fmt.Sprintf("%s %s waits: %s", waits[0].Action, waits[0].Ref, waits[0].Reason)
+	if more := len(waits) - 1; more > 0 {
+		text += fmt.Sprintf("; and %d more wait", more)
+	}
+	return text
+}
+
+// resultOf returns what became of the last plan that held the Set.
+func (m *member) resultOf(set string) apply.Result { return m.lanes[laneOf(set)].result }
+
+// where prints where something stands in the repository: "web/placement.yaml#1".
+func where(o render.Origin) string { return fmt.Sprintf("%s#%d", o.File, o.Document) }
 
 // missing says why live is not complete.
 func missing(live apply.Live) string {
@@ -147,14 +198,21 @@ func missing(live apply.Live) string {
 }
 
 // reportObjects adds the objects with their health, as last seen, and sums it up for a set that is applied.
-func (m *member) reportObjects(r *report.PlacementOnCluster, set string, refs []api.Ref) {
+func (m *member) reportObjects(r *report.PlacementOnCluster, set string, targets []*apply.Target) {
 	var waiting []string
-	for _, ref := range refs {
-		o := report.PlacedObject{Ref: ref, Health: apply.Health{Status: apply.NotFound}}
+	waits, errs := map[api.Ref]string{}, map[api.Ref]error{}
+	for _, w := range m.plan.Waits(set) {
+		waits[w.Ref] = w.Reason
+	}
+	for _, o := range m.resultOf(set).Outcomes[set] {
+		errs[o.Ref] = o.Err
+	}
+	for _, t := range targets {
+		ref := t.Ref
+		o := report.PlacedObject{Ref: ref, Health: apply.Health{Status: apply.NotFound}, Source: t.Origin, Wait: waits[ref], Error: errorText(errs[ref])}
 		if live, ok := m.live.Objects[ref]; ok {
 			o.Health = live.Health
 		}
-		o.Error = errorText(m.result.ObjectErr(set, ref))
 		if o.Health.Status != apply.Current {
 			waiting = append(waiting, fmt.Sprintf("%s is %s %s", ref, o.Health.Status, o.Health.Message))
 		}

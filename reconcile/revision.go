@@ -3,9 +3,13 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
+	"github.com/gitfleet/gitfleet/api"
+	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/render"
 	"github.com/gitfleet/gitfleet/source"
 )
@@ -18,9 +22,9 @@ type sourceState struct {
 
 	tried     string // commit of the head that was last rendered to an end, good or refused
 	refused   render.ManifestErrors
-	disputed  *render.Desired // the head, when all that refuses it is where its placements are now
-	renderErr error           // ours or the machine's; tried again
-	fellBack  bool            // the revision that was in force before the start has been tried
+	disputed  *wish // the head, when all that refuses it is where its placements are now
+	renderErr error // ours or the machine's; tried again
+	fellBack  bool  // the revision that was in force before the start has been tried
 	render    worker
 }
 
@@ -44,9 +48,10 @@ func (l *Loop) startSource(ctx context.Context) {
 			timer := time.NewTimer(poll.Next(failures, rand.Float64()))
 			select {
 			case <-timer.C:
+			case <-l.opt.SourceChanged:
 			case <-ctx.Done():
-				timer.Stop()
 			}
+			timer.Stop()
 		}
 	})
 }
@@ -67,7 +72,7 @@ func (l *Loop) fetched(rev source.Revision, err error) {
 		s.render.stop()
 		s.render.succeeded()
 		s.renderErr, s.disputed, s.refused, s.tried = nil, nil, nil, "" // they were about another revision
-		if l.desired != nil && l.desired.Revision.Commit == rev.Commit {
+		if l.wish != nil && l.wish.Revision.Commit == rev.Commit {
 			s.tried = rev.Commit // it is in force
 		}
 	}
@@ -76,8 +81,8 @@ func (l *Loop) fetched(rev source.Revision, err error) {
 
 // rendered is what a render worker brings back.
 type rendered struct {
-	desired *render.Desired
-	err     error
+	wish *wish
+	err  error
 }
 
 // startRender renders the head, unless that was done.
@@ -86,8 +91,8 @@ func (l *Loop) startRender(ctx context.Context, now time.Time) {
 	if s.head.Commit == "" || !s.render.ready(now) {
 		return
 	}
-	if rev := s.head; s.tried != rev.Commit {
-		start(ctx, l, &s.render, func(ctx context.Context) rendered { return l.renderRevision(ctx, rev) },
+	if rev, since := s.head, l.memory.Applied.Commit; s.tried != rev.Commit {
+		start(ctx, l, &s.render, func(ctx context.Context) rendered { return l.renderRevision(ctx, rev, since) },
 			func(out rendered) { l.judge(rev, out) })
 		return
 	}
@@ -98,22 +103,23 @@ func (l *Loop) startRender(ctx context.Context, now time.Time) {
 // pushed meanwhile is no reason to let the fleet go.
 func (l *Loop) fallBack(ctx context.Context) {
 	s, rev := &l.source, l.memory.Applied
-	if l.desired != nil || s.fellBack || rev.Commit == "" || rev.Commit == s.head.Commit {
+	if l.wish != nil || s.fellBack || rev.Commit == "" || rev.Commit == s.head.Commit {
 		return
 	}
 	s.fellBack = true
-	start(ctx, l, &s.render, func(ctx context.Context) rendered { return l.renderRevision(ctx, rev) }, func(out rendered) {
+	start(ctx, l, &s.render, func(ctx context.Context) rendered { return l.renderRevision(ctx, rev, rev.Commit) }, func(out rendered) {
 		if out.err != nil {
 			l.opt.Log.Warn("the revision that was in force cannot be rendered any more", "commit", rev.Commit, "error", out.err)
 			return
 		}
-		if l.desired == nil {
-			l.adopt(out.desired)
+		if l.wish == nil {
+			l.adopt(out.wish)
 		}
 	})
 }
 
-func (l *Loop) renderRevision(ctx context.Context, rev source.Revision) rendered {
+// renderRevision renders rev, with what people confirmed in the commits since the one that was in force before.
+func (l *Loop) renderRevision(ctx context.Context, rev source.Revision, since string) rendered {
 	snap, err := l.opt.Repository.Snapshot(rev)
 	if err != nil {
 		return rendered{err: err}
@@ -123,7 +129,30 @@ func (l *Loop) renderRevision(ctx context.Context, rev source.Revision) rendered
 		return rendered{err: err}
 	}
 	desired, err := render.Compose(rev, objects)
-	return rendered{desired: desired, err: err}
+	if err != nil {
+		return rendered{err: err}
+	}
+	if since == rev.Commit {
+		since = "" // it is in force already: what was confirmed on the way to it is remembered
+	}
+	confirmed, err := l.opt.Repository.Confirmations(ctx, since, rev.Commit)
+	if err != nil {
+		return rendered{err: fmt.Errorf("commit messages up to %s: %w", rev.Commit, err)}
+	}
+	mistyped, err := l.opt.Repository.MistypedConfirmations(ctx, since, rev.Commit)
+	if err != nil {
+		return rendered{err: fmt.Errorf("commit messages up to %s: %w", rev.Commit, err)}
+	}
+	for _, line := range mistyped {
+		desired.Notices = append(desired.Notices, render.ManifestError{File: "commit message",
+			Message: fmt.Sprintf("%q confirms nothing: want %s: sha256: and 64 hexadecimal digits", line, api.TrailerConfirm)})
+	}
+	w := newWish(desired)
+	w.confirmed = confirmed
+	if w.rules, err = apply.NewHealthRules(desired.HealthChecks); err != nil {
+		return rendered{err: err}
+	}
+	return rendered{wish: w}
 }
 
 // judge makes a rendered head the wish in force, or keeps the one before and the reason.
@@ -142,7 +171,7 @@ func (l *Loop) judge(rev source.Revision, out rendered) {
 	s.tried, s.renderErr = rev.Commit, nil
 	s.render.succeeded()
 	if out.err == nil {
-		s.disputed = out.desired
+		s.disputed = out.wish
 		l.settleDispute(time.Now())
 		return
 	}
@@ -160,9 +189,9 @@ func (l *Loop) settleDispute(now time.Time) {
 		l.refuse(errs)
 		return
 	}
-	desired := s.disputed
+	w := s.disputed
 	s.disputed, s.refused = nil, nil
-	l.adopt(desired)
+	l.adopt(w)
 }
 
 func (l *Loop) refuse(errs render.ManifestErrors) {
@@ -174,18 +203,23 @@ func (l *Loop) refuse(errs render.ManifestErrors) {
 
 // inForce names the revision that stays in force whatever happens to a newer one.
 func (l *Loop) inForce() string {
-	if l.desired == nil {
+	if l.wish == nil {
 		return "none"
 	}
-	return l.desired.Revision.Commit
+	return l.wish.Revision.Commit
 }
 
 // adopt puts a revision in force. What executors are doing for the one before they finish; the rest is decided anew.
-func (l *Loop) adopt(desired *render.Desired) {
-	l.desired = desired
-	l.memory.Applied = desired.Revision
-	l.opt.Log.Info("revision in force", "commit", desired.Revision.Commit, "placements", len(desired.Placements), "members", len(desired.Members))
-	for _, n := range desired.Notices {
+func (l *Loop) adopt(w *wish) {
+	if w.Revision.Commit == l.memory.Applied.Commit {
+		w.confirmed = slices.Compact(slices.Sorted(slices.Values(slices.Concat(w.confirmed, l.memory.Confirmed))))
+	}
+	l.wish = w
+	l.version++
+	l.stale.schedule, l.stale.services = true, true
+	l.memory.Applied, l.memory.Confirmed = w.Revision, w.confirmed
+	l.opt.Log.Info("revision in force", "commit", w.Revision.Commit, "placements", len(w.Placements), "members", len(w.Members))
+	for _, n := range w.Notices {
 		l.opt.Log.Warn("probably a mistake", "notice", n.Error())
 	}
 }

@@ -2,6 +2,8 @@ package reconcile
 
 import (
 	"cmp"
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -17,14 +19,23 @@ type schedule struct {
 	decisions []placement.Decision
 	targets   map[string][]apply.Set
 	errs      render.ManifestErrors
+	digest    string          // of targets, as a plan prints it
 	conflicts map[string]bool // clusters on which two placements own an object: nothing may be planned there
 }
 
-// decide schedules the wish in force and remembers the outcome.
+// decide schedules the wish in force and remembers the outcome, when anything that it depends on has changed.
 func (l *Loop) decide(now time.Time) {
-	l.schedule = l.decideOn(l.desired, now)
-	remembered := make(map[string]placementMemory, len(l.desired.Placements))
-	for i, p := range l.desired.Placements {
+	if !l.stale.schedule {
+		return
+	}
+	l.stale.schedule = false
+	before := l.schedule
+	l.schedule = l.decideOn(l.wish, now)
+	if l.schedule.digest != before.digest || !reflect.DeepEqual(l.schedule.decisions, before.decisions) || !maps.Equal(l.schedule.conflicts, before.conflicts) {
+		l.version++
+	}
+	remembered := make(map[string]placementMemory, len(l.wish.Placements))
+	for i, p := range l.wish.Placements {
 		m := l.memory.Placements[p.Name]
 		if digest := jsonDigest(p.Spec); m.SpecDigest != digest {
 			m.SpecDigest = digest
@@ -39,18 +50,23 @@ func (l *Loop) decide(now time.Time) {
 	l.memory.Placements = remembered
 }
 
-// decideOn schedules d from what the members hold, one decision for each placement in order.
-func (l *Loop) decideOn(d *render.Desired, now time.Time) schedule {
-	candidates := candidatesOf(d)
+// decideOn schedules w from what the members hold, one decision for each placement in order.
+func (l *Loop) decideOn(w *wish, now time.Time) schedule {
+	candidates := candidatesOf(w.Desired)
 	var s schedule
-	byName := make(map[string]placement.Decision, len(d.Placements))
-	for _, p := range d.Placements {
-		decision := placement.Decide(p.ClusterResourcePlacement, l.assignment(d, p), candidates, now)
+	byName := make(map[string]placement.Decision, len(w.Placements))
+	for _, p := range w.Placements {
+		decision := placement.Decide(p.ClusterResourcePlacement, l.assignment(w.Desired, p), candidates, now)
 		s.decisions = append(s.decisions, decision)
 		byName[p.Name] = decision
 	}
-	s.targets = assign(d, byName)
-	s.errs, s.conflicts = doubleOwners(d, byName)
+	s.targets = assign(w, byName)
+	s.errs, s.conflicts = doubleOwners(w.Desired, byName)
+	registered := make([]string, len(w.Members))
+	for i, m := range w.Members {
+		registered[i] = m.Name
+	}
+	s.digest = targetsDigest(registered, s.targets)
 	return s
 }
 
@@ -79,26 +95,30 @@ func (l *Loop) assignment(d *render.Desired, p render.Placement) placement.Assig
 // that nobody wants any more, which removes its objects.
 func (l *Loop) targetSets(m *member) []apply.Set {
 	sets := slices.Clone(l.schedule.targets[m.name])
-	from := sourceName(l.desired.Revision, l.opt.Paths)
-	if s, wanted := l.services.set(m.name, l.desired.Revision.Commit); wanted {
+	from := sourceName(l.wish.Revision, l.opt.Paths)
+	_, servicesKnown := l.services.resolution.Objects[m.name]
+	if parent, ok := m.live.Parents[servicesSet]; servicesKnown && (len(m.imports) > 0 || ok && parent.Source == from) {
 		// With nothing to import there is nothing to own, and the inventory may be another source's.
-		if parent, ok := m.live.Parents[servicesSet]; len(s.Objects) > 0 || ok && parent.Source == from {
-			sets = append(sets, s)
-		}
+		sets = append(sets, apply.Set{Name: servicesSet, Revision: l.wish.Revision.Commit, Objects: m.imports})
 	}
 	wanted := map[string]bool{}
 	for _, s := range sets {
 		wanted[s.Name] = true
 	}
-	_, servicesKnown := l.services.resolution.Objects[m.name]
 	for name, parent := range m.live.Parents {
 		// Another source's inventory is its own, whatever we wish.
 		if parent.Source == from && !wanted[name] && (name != servicesSet || servicesKnown) {
-			sets = append(sets, apply.Set{Name: name, Revision: l.desired.Revision.Commit})
+			sets = append(sets, apply.Set{Name: name, Revision: l.wish.Revision.Commit, Suspended: l.wish.suspends(name)})
 		}
 	}
+	confirmed := slices.Contains(l.wish.confirmed, l.schedule.digest)
 	for i := range sets {
-		sets[i].Source, sets[i].TakeOver = from, l.opt.TakeOver
+		s := &sets[i]
+		s.Source, s.TakeOver, s.Unready, s.Digest, s.Confirmed = from, l.opt.TakeOver, l.unready, l.schedule.digest, confirmed
+		s.Suspended = s.Suspended || m.suspended
+		if s.Name != servicesSet {
+			s.HoldRemovals = l.guard.held
+		}
 	}
 	slices.SortFunc(sets, func(a, b apply.Set) int { return cmp.Compare(a.Name, b.Name) })
 	return sets

@@ -8,6 +8,7 @@ import (
 	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/fleet"
 	"github.com/gitfleet/gitfleet/mcs"
+	"github.com/gitfleet/gitfleet/render"
 )
 
 // services is what multi-cluster services came to.
@@ -23,21 +24,49 @@ type services struct {
 // placement, so it cannot clash with one.
 const servicesSet = "gitfleet:services"
 
-// set returns the services' set on a member: none while the member has not synced, which leaves what is there alone.
-func (s services) set(cluster, commit string) (set apply.Set, synced bool) {
-	objects, synced := s.resolution.Objects[cluster]
-	return apply.Set{Name: servicesSet, Revision: commit, Objects: objects}, synced
-}
-
 // resolveServices resolves what the members export and brings load balancers and statuses in step with it.
 func (l *Loop) resolveServices(ctx context.Context, now time.Time) {
-	var observed []mcs.Observed
-	for _, m := range l.sortedMembers() {
-		observed = append(observed, l.lastKnown(m))
+	if !l.stale.services && !l.servicesDue(now) {
+		return
 	}
+	l.stale.services = false
+	members := l.sortedMembers()
+	observed := make([]mcs.Observed, len(members))
+	for i, m := range members {
+		observed[i] = l.lastKnown(m)
+	}
+	before := l.services.resolution.Objects
 	l.services.resolution = mcs.Resolve(observed)
+	for _, m := range members {
+		objects, known := l.services.resolution.Objects[m.name]
+		if was, knew := before[m.name]; known != knew || !reflect.DeepEqual(objects, was) {
+			m.imports, m.fresh = targetsOf(objects), false
+		}
+	}
 	l.startProvider(ctx, now)
 	l.startStatuses(ctx, now)
+}
+
+func targetsOf(objects []render.Object) []*apply.Target {
+	targets := make([]*apply.Target, len(objects))
+	for i, o := range objects {
+		targets[i] = apply.NewTarget(o, nil)
+	}
+	return targets
+}
+
+// servicesDue tells whether something that failed, or that waits for a status to show, is to be tried again.
+func (l *Loop) servicesDue(now time.Time) bool {
+	due := func(w *worker) bool { return !w.retryAt.IsZero() && w.ready(now) }
+	if due(&l.services.provide) {
+		return true
+	}
+	for _, m := range l.members {
+		if len(m.statuses) > 0 && due(&m.status) {
+			return true
+		}
+	}
+	return false
 }
 
 // lastKnown is what m shows of services, or what it showed before it went out of reach, in an earlier run too.
@@ -91,6 +120,7 @@ func (l *Loop) startProvider(ctx context.Context, now time.Time) {
 // provided folds an answer of the provider.
 func (l *Loop) provided(ctx context.Context, p provided) {
 	s := &l.services
+	l.stale.services = true
 	if p.err != nil {
 		if ctx.Err() == nil && errorText(s.err) != p.err.Error() {
 			l.opt.Log.Error("load balancers failed, will be tried again", "error", p.err)
@@ -120,7 +150,7 @@ func (l *Loop) startStatuses(ctx context.Context, now time.Time) {
 	writes := byCluster(l.services.resolution.Statuses(l.services.state, now))
 	for _, m := range l.sortedMembers() {
 		m.statuses = wanted[m.name]
-		if len(m.statuses) == 0 || m.conn == nil || m.state.Phase != fleet.Ready || m.status.running {
+		if len(m.statuses) == 0 || m.conn == nil || m.state.Phase != fleet.Ready || m.claim != nil || m.suspended || m.status.running {
 			continue
 		}
 		if reflect.DeepEqual(m.statuses, m.written) && !m.status.ready(now) {
@@ -142,6 +172,7 @@ func byCluster(writes []mcs.StatusWrite) map[string][]mcs.StatusWrite {
 
 // statusesWritten folds a write of statuses.
 func (l *Loop) statusesWritten(ctx context.Context, m *member, err error) {
+	l.stale.services = true
 	if err != nil {
 		if ctx.Err() == nil && errorText(m.statusErr) != err.Error() {
 			l.opt.Log.Warn("statuses not written, will be tried again", "member", m.name, "error", err)

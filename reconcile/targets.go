@@ -20,6 +20,7 @@ import (
 // One object that two placements bring to the same cluster is the author's mistake, because each would delete what the
 // other applies. Then there are no targets at all, which must never be read as empty ones.
 func Targets(d *render.Desired, decisions []placement.Decision) (map[string][]apply.Set, render.ManifestErrors) {
+	w := newWish(d)
 	byName := make(map[string]placement.Decision, len(decisions))
 	for _, dec := range decisions {
 		byName[dec.Name] = dec
@@ -27,22 +28,25 @@ func Targets(d *render.Desired, decisions []placement.Decision) (map[string][]ap
 	if errs, _ := doubleOwners(d, byName); len(errs) > 0 {
 		return nil, errs
 	}
-	return assign(d, byName), nil
+	return assign(w, byName), nil
 }
 
 // assign returns the Sets of every cluster, whether or not two of them hold the same object.
-func assign(d *render.Desired, byName map[string]placement.Decision) map[string][]apply.Set {
+func assign(w *wish, byName map[string]placement.Decision) map[string][]apply.Set {
 	targets := map[string][]apply.Set{}
-	for _, p := range d.Placements {
+	for _, p := range w.Placements {
 		dec, ok := byName[p.Name]
 		if !ok {
 			continue
 		}
 		set := apply.Set{
 			Name:         p.Name,
-			Revision:     d.Revision.Commit,
+			Revision:     w.Revision.Commit,
 			PolicyDigest: dec.Assignment.PolicyDigest,
-			Objects:      sortedByRef(p.Selected),
+			Objects:      w.targets[p.Name],
+			Suspended:    p.Directives.Suspend,
+			Account:      p.Directives.ServiceAccount,
+			DependsOn:    p.Directives.DependsOn,
 		}
 		for _, cluster := range dec.Assignment.Clusters {
 			targets[cluster] = append(targets[cluster], set)
@@ -67,6 +71,27 @@ func sortedByRef(objects []render.Object) []render.Object {
 	return slices.SortedFunc(slices.Values(objects), func(a, b render.Object) int {
 		return api.RefOf(a.Unstructured).Compare(api.RefOf(b.Unstructured))
 	})
+}
+
+// targetsDigest identifies what every registered cluster shall hold, whatever the commit and the files it came from: a
+// squashed merge has the digest of the branch that was reviewed.
+func targetsDigest(registered []string, targets map[string][]apply.Set) string {
+	type set struct {
+		Name    string   `json:"name"`
+		Objects []string `json:"objects"` // digests
+	}
+	all := make(map[string][]set, len(registered))
+	for _, cluster := range registered {
+		all[cluster] = []set{}
+		for _, t := range targets[cluster] {
+			one := set{Name: t.Name, Objects: make([]string, len(t.Objects))}
+			for i, o := range t.Objects {
+				one.Objects[i] = o.Ref.String() + " " + o.Hash
+			}
+			all[cluster] = append(all[cluster], one)
+		}
+	}
+	return "sha256:" + jsonDigest(all)
 }
 
 // overlap is what two placements would both own.

@@ -29,8 +29,13 @@ func Compose(rev source.Revision, objects []Object) (*Desired, error) {
 		}
 	}
 	d.sort()
+	d.direct()
 	errs = append(errs, d.place(scopesOf(objects))...)
-	if errs = MergeErrors(errs); len(errs) > 0 {
+	errs = append(errs, d.gatherHealthChecks()...)
+	if d.decoded(objects) {
+		errs = append(errs, d.checkDependencies()...)
+	}
+	if errs = fold(MergeErrors(errs)); len(errs) > 0 {
 		return nil, errs
 	}
 	return d, nil
@@ -40,7 +45,7 @@ func Compose(rev source.Revision, objects []Object) (*Desired, error) {
 // an incomplete set of objects, when some of a revision could not be rendered.
 func Check(objects []Object) ManifestErrors {
 	objects, errs := prepare(objects)
-	return MergeErrors(errs, check(objects))
+	return fold(MergeErrors(errs, check(objects)))
 }
 
 // CheckFields returns the unknown fields and wrong types of documents that could not be rendered, and nothing that a
@@ -190,8 +195,19 @@ func (d *Desired) place(scopes scopes) ManifestErrors {
 			d.Notices = append(d.Notices, o.mistake("", "%s is selected by no placement, so it runs nowhere", api.RefOf(o.Unstructured)))
 		}
 	}
-	d.Notices = MergeErrors(d.Notices)
+	d.Notices = fold(MergeErrors(d.Notices, d.idleIgnores()))
 	return errs
+}
+
+// decoded tells whether every placement among objects could be read. If not, nobody can say what is placed where.
+func (d *Desired) decoded(objects []Object) bool {
+	n := 0
+	for _, o := range objects {
+		if o.GroupVersionKind() == placementv1beta1.ClusterResourcePlacementGVK {
+			n++
+		}
+	}
+	return n == len(d.Placements)
 }
 
 // servicesOf returns the names of all Services, for kinds that must not share a name with one.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -106,6 +107,18 @@ func tell(t *testing.T, objects []Object) string {
 	return describe(t, d)
 }
 
+// directives prints those that say something.
+func directives[T any](d T) string {
+	v := reflect.ValueOf(d)
+	var out strings.Builder
+	for i := range v.NumField() {
+		if !v.Field(i).IsZero() {
+			fmt.Fprintf(&out, " %s=%v", v.Type().Field(i).Name, v.Field(i))
+		}
+	}
+	return out.String()
+}
+
 func describe(t *testing.T, d *Desired) string {
 	t.Helper()
 	if d.Revision.Commit != "c0ffee" {
@@ -113,13 +126,16 @@ func describe(t *testing.T, d *Desired) string {
 	}
 	var b strings.Builder
 	for _, m := range d.Members {
-		fmt.Fprintf(&b, "member %s %v (%s)\n", m.Name, m.Labels, m.Origin)
+		fmt.Fprintf(&b, "member %s %v (%s)%s\n", m.Name, m.Labels, m.Origin, directives(m.Directives))
 	}
 	for _, p := range d.Placements {
-		fmt.Fprintf(&b, "placement %s (%s)\n", p.Name, p.Origin)
+		fmt.Fprintf(&b, "placement %s (%s)%s\n", p.Name, p.Origin, directives(p.Directives))
 		for _, o := range p.Selected {
-			fmt.Fprintf(&b, "  %s (%s)\n", api.RefOf(o.Unstructured), o.Origin)
+			fmt.Fprintf(&b, "  %s (%s)%s\n", api.RefOf(o.Unstructured), o.Origin, directives(o.Directives))
 		}
+	}
+	for _, c := range d.HealthChecks {
+		fmt.Fprintf(&b, "health of %s\n", c.Kind)
 	}
 	for _, o := range d.Unplaced {
 		fmt.Fprintf(&b, "unplaced %s (%s)\n", api.RefOf(o.Unstructured), o.Origin)

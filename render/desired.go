@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/gitfleet/gitfleet/api"
 	clusterv1beta1 "github.com/gitfleet/gitfleet/api/cluster/v1beta1"
 	placementv1beta1 "github.com/gitfleet/gitfleet/api/placement/v1beta1"
 	"github.com/gitfleet/gitfleet/source"
@@ -24,20 +25,23 @@ type Origin struct {
 // Object is one rendered object. It is never modified after rendering: stages share it.
 type Object struct {
 	*unstructured.Unstructured
-	Origin Origin
+	Origin     Origin
+	Directives api.Directives // what its annotations of gitfleet's own say; set by Compose
 }
 
 // Member is one cluster of the fleet as the repository registers it.
 type Member struct {
 	*clusterv1beta1.MemberCluster
-	Origin Origin
+	Origin     Origin
+	Directives api.MemberDirectives
 }
 
 // Placement is one placement with the objects its selectors choose, in the order of Desired.Objects.
 type Placement struct {
 	*placementv1beta1.ClusterResourcePlacement
-	Origin   Origin
-	Selected []Object
+	Origin     Origin
+	Directives api.PlacementDirectives
+	Selected   []Object
 }
 
 // Desired is the wish of one revision. All lists are sorted by name or ref and hold no duplicates.
@@ -47,6 +51,9 @@ type Desired struct {
 	Placements []Placement
 	Objects    []Object // everything that can be placed
 	Unplaced   []Object // those of Objects that no placement selects
+
+	// HealthChecks are those of all placements, one a kind, sorted by kind.
+	HealthChecks []api.HealthCheck
 
 	// Notices are no errors, as upstream's placements have none there, but probably mistakes: a selector that names
 	// nothing, for one. Sorted.

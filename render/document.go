@@ -30,7 +30,8 @@ func checkDocument(o Object, scopes scopes) ManifestErrors {
 	errs = append(errs, checkName(o)...)
 	errs = append(errs, checkNamespace(o, scopes)...)
 	errs = append(errs, checkImportName(o)...)
-	return append(errs, checkLabels(o)...)
+	errs = append(errs, checkLabels(o)...)
+	return append(errs, checkDirectives(o)...)
 }
 
 // checkFields compares the document with the Go type of its kind: unknown fields, wrong types.
@@ -179,7 +180,7 @@ func Reserved(namespace string) bool {
 		strings.HasPrefix(namespace, "kube-") || strings.HasPrefix(namespace, "fleet-")
 }
 
-// checkLabels applies the API server's rules, and keeps authors off the keys that our bookkeeping lives on.
+// checkLabels applies the API server's rules, and keeps authors off the labels that our bookkeeping lives on.
 func checkLabels(o Object) ManifestErrors {
 	var errs ManifestErrors
 	found := metavalidation.ValidateLabels(o.GetLabels(), field.NewPath("metadata", "labels"))
@@ -187,14 +188,9 @@ func checkLabels(o Object) ManifestErrors {
 	for _, e := range found {
 		errs = append(errs, o.mistake(e.Field, "%q: %s", e.BadValue, e.Detail))
 	}
-	for _, m := range []struct {
-		field string
-		keys  map[string]string
-	}{{"metadata.labels", o.GetLabels()}, {"metadata.annotations", o.GetAnnotations()}} {
-		for _, key := range slices.Sorted(maps.Keys(m.keys)) {
-			if prefix, _, _ := strings.Cut(key, "/"); prefix == "gitfleet.dev" || prefix == "applyset.kubernetes.io" {
-				errs = append(errs, o.mistake(m.field, "%s is reserved for gitfleet's inventory; remove it", key))
-			}
+	for _, key := range slices.Sorted(maps.Keys(o.GetLabels())) {
+		if prefix, _, _ := strings.Cut(key, "/"); api.OwnPrefix(prefix) {
+			errs = append(errs, o.mistake("metadata.labels", "%s is reserved for gitfleet's inventory; remove it", key))
 		}
 	}
 	return errs

@@ -16,7 +16,7 @@ import (
 // again.
 func FuzzCompose(f *testing.F) {
 	for _, story := range []string{"testdata/field-errors.txtar", "testdata/policy-errors.txtar", "testdata/refused.txtar",
-		"testdata/documents.txtar", "testdata/selectors.txtar", "testdata/tutorial.txtar"} {
+		"testdata/documents.txtar", "testdata/selectors.txtar", "testdata/directives.txtar", "testdata/directive-errors.txtar", "testdata/tutorial.txtar"} {
 		archive, err := txtar.ParseFile(story)
 		if err != nil {
 			f.Fatal(err)

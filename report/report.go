@@ -25,11 +25,36 @@ type Report struct {
 	Notices    []render.ManifestError `json:"notices,omitempty"`     // of Applied: probably mistakes, though no errors
 	HubErr     string                 `json:"hubError,omitempty"`    // why the hub does not show this
 	Converged  bool                   `json:"converged"`             // everything of Applied is in place and healthy
+	Digest     string                 `json:"digest,omitempty"`      // of what every cluster shall hold; as `gitfleet plan` prints it
+	Confirm    *Confirmation          `json:"confirm,omitempty"`     // what a person must confirm; nil when nothing waits for that
+	Drift      []Drift                `json:"drift,omitempty"`       // what was lately put back, newest first
+	Unplaced   []Unplaced             `json:"unplaced,omitempty"`    // objects of Applied that no placement selects, by ref
 	Members    []Member               `json:"members"`
 	Placements []Placement            `json:"placements"`
 	Exports    []Export               `json:"serviceExports"`
 	Imports    []Import               `json:"serviceImports"`
 	Services   []Service              `json:"multiClusterServices"`
+}
+
+// Confirmation asks for a person's word in Git.
+type Confirmation struct {
+	Digest   string `json:"digest"`   // what the trailer must name
+	Removals int    `json:"removals"` // objects that would be deleted, as far as is known
+	Message  string `json:"message"`  // why, and how to confirm
+}
+
+// Drift is one foreign change that was put back, with the times it came back since gitfleet started.
+type Drift struct {
+	apply.Drift
+	Cluster   string `json:"cluster"`
+	Placement string `json:"placement"`
+	Count     int    `json:"count"`
+}
+
+// Unplaced is an object that no placement selects.
+type Unplaced struct {
+	api.Ref
+	Source render.Origin `json:"source"`
 }
 
 // Member is one cluster of the fleet.
@@ -41,6 +66,18 @@ type Member struct {
 	LastSeen time.Time         `json:"lastSeen,omitzero"`
 	Created  time.Time         `json:"created,omitzero"` // when gitfleet first registered it
 	Nodes    *int              `json:"nodes,omitempty"`  // nil while unknown
+	// Suspended tells that Git asks for nothing to be changed there.
+	Suspended bool       `json:"suspended,omitempty"`
+	Version   string     `json:"version,omitempty"`   // of its API server
+	Resources *Resources `json:"resources,omitempty"` // nil while unknown
+	Source    string     `json:"source,omitempty"`    // file and document that register it: "members.yaml#1"
+}
+
+// Resources is what the nodes of a member offer together, as quantities: "16", "3920m", "64Gi".
+type Resources struct {
+	Capacity    map[string]string `json:"capacity"`
+	Allocatable map[string]string `json:"allocatable"`
+	Available   map[string]string `json:"available,omitempty"` // allocatable less what pods requested; nil while unknown
 }
 
 // Placement is one placement and what it came to on each cluster.
@@ -51,7 +88,11 @@ type Placement struct {
 	Decision   placement.Decision   `json:"decision"`
 	Conditions []metav1.Condition   `json:"conditions"` // upstream's types and reasons
 	Selected   []api.Ref            `json:"selectedResources"`
-	Clusters   []PlacementOnCluster `json:"clusters"` // one for each selected cluster, by name
+	Clusters   []PlacementOnCluster `json:"clusters"`            // one for each selected cluster, by name
+	Source     string               `json:"source,omitempty"`    // file and document of the manifest: "web/placement.yaml#1"
+	Suspended  bool                 `json:"suspended,omitempty"` // Git asks for nothing of it to be changed
+	DependsOn  []string             `json:"dependsOn,omitempty"`
+	Account    string               `json:"serviceAccount,omitempty"` // "namespace/name" that it acts as on members
 	Err        string               `json:"error,omitempty"`
 }
 
@@ -62,6 +103,8 @@ type PlacementOnCluster struct {
 	Healthy string         `json:"healthy"` // True, False or Unknown
 	Message string         `json:"message,omitempty"`
 	Objects []PlacedObject `json:"objects,omitempty"`
+	// Revision is the commit that caused the last change of the inventory; empty while unknown.
+	Revision string `json:"revision,omitempty"`
 	// Conditions are those of ClusterConditions: the types carry no prefix.
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
@@ -69,8 +112,10 @@ type PlacementOnCluster struct {
 // PlacedObject is one object of a placement on one cluster.
 type PlacedObject struct {
 	api.Ref
-	Health apply.Health `json:"health"`
-	Error  string       `json:"error,omitempty"`
+	Health apply.Health  `json:"health"`
+	Error  string        `json:"error,omitempty"`
+	Wait   string        `json:"wait,omitempty"` // why a change of it is kept back
+	Source render.Origin `json:"source"`
 }
 
 // Export is one ServiceExport on one member.

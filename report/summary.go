@@ -23,6 +23,9 @@ func Summary(r Report) string {
 	if r.HubErr != "" {
 		fmt.Fprintf(&b, "hub: %s\n", oneLine(r.HubErr))
 	}
+	if r.Confirm != nil {
+		fmt.Fprintf(&b, "waits for a person: %s\n", oneLine(r.Confirm.Message))
+	}
 	lines(&b, "error", t.errors)
 	lines(&b, "not healthy", t.unhealthy)
 	lines(&b, "not reachable", t.unreachable)

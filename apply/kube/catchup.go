@@ -138,3 +138,35 @@ func (o *Observer) repaired(ref api.Ref, now time.Time) {
 	rep := o.repairs[ref]
 	o.repairs[ref] = apply.Repair{Count: rep.Count + 1, Last: now}
 }
+
+// Doubt has objects verified by a dry run although their metadata shows nothing, each for a reason: until that has been done,
+// or they are doubted anew.
+func (o *Observer) Doubt(refs map[api.Ref]string) {
+	if len(refs) == 0 {
+		return
+	}
+	now := time.Now()
+	o.mu.Lock()
+	for ref, reason := range refs {
+		o.doubts[ref] = doubt{reason, now}
+	}
+	o.mu.Unlock()
+	if o.changed != nil {
+		o.changed()
+	}
+}
+
+// doubt is why an object must be verified, and since when.
+type doubt struct {
+	reason string
+	since  time.Time
+}
+
+// verified clears the doubt about an object, unless it was raised after the look at the object began.
+func (o *Observer) verified(ref api.Ref, began time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if d, ok := o.doubts[ref]; ok && !d.since.After(began) {
+		delete(o.doubts, ref)
+	}
+}

@@ -223,7 +223,7 @@ func driftShowsInMetadata(t *testing.T, f *realfleet.Fleet) {
 	for i, row := range driftRows {
 		t.Run(strings.ReplaceAll(row.name, " ", "-"), func(t *testing.T) { row.check(t, w.drifter(t, row.object, i)) })
 	}
-	t.Run("cleared-and-removed", func(t *testing.T) { clearedManagedFieldsKeepWhatWeRemove(t, w) })
+	t.Run("cleared-and-removed", func(t *testing.T) { whatWeRemoveGoesAfterClearedManagedFields(t, w) })
 }
 
 func (row driftRow) check(t *testing.T, d *drifter) {
@@ -451,16 +451,31 @@ func set(t *testing.T, u *unstructured.Unstructured, value any, path ...string) 
 	}
 }
 
-// clearedManagedFieldsKeepWhatWeRemove pins what clearing managedFields costs: the API server gives every field of the
-// object to a manager "before-first-apply", so a field that we stop applying stays, as a field that two appliers share would.
-func clearedManagedFieldsKeepWhatWeRemove(t *testing.T, w *driftWorld) {
-	d := w.drifter(t, "Secret", len(driftRows))
-	d.apply(t)
-	d.patch(t, types.MergePatchType, `{"metadata":{"managedFields":[{}]}}`, d.resource)
-	d.apply(t)
-	unstructured.RemoveNestedField(d.target.Object, "data", "user")
-	d.apply(t)
-	if _, kept, _ := unstructured.NestedString(d.live(t).Object, "data", "user"); !kept {
-		t.Error("the removed key is gone")
+// whatWeRemoveGoesAfterClearedManagedFields: when managedFields were cleared the API server gives every field of the object to
+// a manager "before-first-apply" too, so a field that we stop applying would stay. Once that share is taken away it goes, and
+// our own entry is what it was.
+func whatWeRemoveGoesAfterClearedManagedFields(t *testing.T, w *driftWorld) {
+	for i, mended := range []bool{false, true} {
+		d := w.drifter(t, "Secret", len(driftRows)+i)
+		d.apply(t)
+		recorded := apply.EntryHash(d.meta(t).ManagedFields)
+		d.patch(t, types.MergePatchType, `{"metadata":{"managedFields":[{}]}}`, d.resource)
+		u := d.apply(t)
+		if mended {
+			entries, change, err := apply.Ownership(u.GetManagedFields(), nil, true)
+			if !change || err != nil {
+				t.Fatalf("nobody has a share in our fields: %v %v", owners(u), err)
+			}
+			body := must(ownershipPatch(u.GetResourceVersion(), entries))(t)
+			u = must(d.ours.Patch(t.Context(), d.name, types.JSONPatchType, body, metav1.PatchOptions{FieldManager: api.FieldManager}))(t)
+			if got := apply.EntryHash(u.GetManagedFields()); got != recorded {
+				t.Errorf("our entry is %s, it was %s before all that: %v", got, recorded, owners(u))
+			}
+		}
+		unstructured.RemoveNestedField(d.target.Object, "data", "user")
+		d.apply(t)
+		if _, kept, _ := unstructured.NestedString(d.live(t).Object, "data", "user"); kept == mended {
+			t.Errorf("with the share taken away: %v; the key that we removed is still there: %v", mended, kept)
+		}
 	}
 }

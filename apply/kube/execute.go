@@ -27,6 +27,7 @@ type Executor struct {
 	observer *Observer
 	recorded map[string]string // resourceVersion of our last write to a parent, by Set name
 	patience time.Duration     // how long watches may take to show what was written
+	mute     bool              // the last event was denied, and that was said
 }
 
 // NewExecutor returns an executor on the member of s, which o observes.
@@ -43,7 +44,7 @@ func NewExecutor(s *fleet.Session, o *Observer) *Executor {
 // After the end of ctx no object is written any more, but the inventories are, within seconds, with what was: else the next
 // plan would have to confirm every object. Execute returns when the observer shows what was written, or after some seconds.
 func (e *Executor) Execute(ctx context.Context, plan apply.Plan) apply.Result {
-	x := &execution{Executor: e, result: apply.Result{
+	x := &execution{Executor: e, began: time.Now(), result: apply.Result{
 		Cluster: plan.Cluster, Outcomes: map[string][]apply.Outcome{}, Errs: map[string]error{}}}
 	for _, p := range plan.Sets {
 		if p.Err != nil {
@@ -62,7 +63,10 @@ func (e *Executor) Execute(ctx context.Context, plan apply.Plan) apply.Result {
 	longer, cancel := outlive(ctx, recordLimit)
 	defer cancel()
 	x.eachSet(longer, x.record)
+	var g errgroup.Group
+	g.Go(func() error { x.sendEvents(longer); return nil })
 	e.observer.catchUp(longer, e.patience, x.writes)
+	_ = g.Wait() // what could not be told is in the outcomes
 	return x.finish(ctx)
 }
 
@@ -87,12 +91,14 @@ func outlive(ctx context.Context, d time.Duration) (longer context.Context, canc
 // execution is one run of one plan.
 type execution struct {
 	*Executor
-	sets []*setRun
+	began time.Time
+	sets  []*setRun
 
 	mu     sync.Mutex
 	result apply.Result
 	writes []written
-	halt   error // why nothing more is sent
+	events []event // to be sent
+	halt   error   // why nothing more is sent
 }
 
 // setRun is what has become of one Set so far. Only the execution's own goroutine touches it outside of note.

@@ -28,8 +28,13 @@ const pageSize = 500
 // What existed before we first applied it is in the commit and so ours to change. When it leaves the commit it is deleted
 // like the rest, which for a Namespace that was adopted is the dangerous case; this rule covers it.
 //
+// A person who has confirmed the removals has confirmed this too, and nothing is looked at.
+//
 // Between the answer and the delete something may still be created there: Kubernetes has no precondition for that.
 func (x *execution) hold(ctx context.Context, t target, st step) error {
+	if st.set.plan.Set.Confirmed {
+		return nil
+	}
 	ref, source := st.change.Ref, st.set.plan.Set.Source
 	var foreign []api.Ref
 	var err error
@@ -47,7 +52,7 @@ func (x *execution) hold(ctx context.Context, t target, st step) error {
 	if _, ok := errors.AsType[*fleet.UnreachableError](err); ok || err != nil && ctx.Err() != nil {
 		return fmt.Errorf("delete %s: %w", ref, err)
 	}
-	return &apply.HeldError{Ref: ref, Foreign: foreign, Err: err}
+	return &apply.HeldError{Ref: ref, Foreign: foreign, Digest: st.set.plan.Set.Digest, Err: err}
 }
 
 // foreignContent looks for what is foreign in a namespace, of every kind that the member serves: one request a kind.
@@ -81,7 +86,7 @@ func (x *execution) foreignInstances(ctx context.Context, t target, ref api.Ref,
 		return nil, nil
 	}
 	if err != nil {
-		return nil, refusal("get", ref, t.resource, err)
+		return nil, t.refusal("get", err)
 	}
 	if !everEstablished(crd) {
 		return nil, nil
@@ -114,7 +119,7 @@ func foreignVolume(ctx context.Context, t target, ref api.Ref) error {
 		return nil
 	}
 	if err != nil {
-		return refusal("get", ref, t.resource, err)
+		return t.refusal("get", err)
 	}
 	if apply.EntryHash(u.GetManagedFields()) == "" {
 		return errors.New("its managedFields were cleared, so nobody can say who created it")

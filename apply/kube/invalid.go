@@ -23,6 +23,22 @@ const (
 // are the words of k8s.io/kubernetes/pkg/apis and of the API machinery.
 var immutable = regexp.MustCompile(`immutable|may not change once set|may not be changed|cannot be changed|cannot change roleRef|updates to .* forbidden|updates may not change`)
 
+// immutableFields returns the fields that s refuses to change, sorted; nil when something else is wrong too.
+func immutableFields(s metav1.Status) []string {
+	if s.Reason != metav1.StatusReasonInvalid || s.Details == nil {
+		return nil
+	}
+	var fields []string
+	for _, c := range s.Details.Causes {
+		if c.Field == "" || c.Field == "<nil>" || !immutable.MatchString(withoutValue(c)) {
+			return nil
+		}
+		fields = append(fields, "."+c.Field)
+	}
+	slices.Sort(fields)
+	return slices.Compact(fields)
+}
+
 // invalid prints the causes of a refusal as "field: reason". Values are left out: a pod template that cannot be changed
 // would be quoted whole, with every environment variable.
 func invalid(s metav1.Status, ref api.Ref) string {
@@ -56,10 +72,14 @@ func invalid(s metav1.Status, ref api.Ref) string {
 
 // remedy tells what to do about a field that cannot be changed.
 func remedy(ref api.Ref) string {
-	if apply.IsVolume(ref.GroupKind()) {
+	switch gk := ref.GroupKind(); {
+	case apply.IsVolume(gk):
 		return " (give the changed one another name: deleting this one deletes its data)"
+	case apply.IsDefinition(gk):
+		return " (to change it, delete the definition first, and with it all custom resources of the kind)"
 	}
-	return " (to change it, delete the object first, or give the changed one another name)"
+	return fmt.Sprintf(" (to change it, delete the object first, or give the changed one another name, or allow gitfleet to delete it with the annotation %s: \"true\")",
+		api.AnnotationRecreate)
 }
 
 // withoutValue cuts the value out of a cause's message, which is "Invalid value: VALUE: reason" as

@@ -32,17 +32,20 @@ type Observer struct {
 
 	mu       sync.Mutex
 	kinds    map[schema.GroupKind]*trackedKind
+	rules    *apply.HealthRules
 	repairs  map[api.Ref]apply.Repair
+	doubts   map[api.Ref]doubt
 	relisted time.Time // when silence last had everything listed anew
 }
 
 // trackedKind is a kind whose objects are watched as soon as the member serves it.
 type trackedKind struct {
 	gvk   schema.GroupVersionKind
-	watch *fleet.Watch // nil until the member serves the kind
-	key   string       // of watch
-	none  bool         // the member does not serve it: there are no objects
-	err   error        // why watch is nil; nil when none is true
+	watch *fleet.Watch                // nil until the member serves the kind
+	key   string                      // of watch
+	as    schema.GroupVersionResource // what watch watches
+	none  bool                        // the member does not serve it: there are no objects
+	err   error                       // why watch is nil; nil when none is true
 }
 
 // parentSeen is what is kept of a ConfigMap that has the name of a parent.
@@ -57,7 +60,7 @@ type parentSeen struct {
 func NewObserver(s *fleet.Session, changed func()) *Observer {
 	ctx, cancel := context.WithCancel(context.Background())
 	o := &Observer{session: s, changed: changed, ctx: ctx, cancel: cancel, done: make(chan struct{}), poke: make(chan struct{}, 1),
-		kinds: map[schema.GroupKind]*trackedKind{}, repairs: map[api.Ref]apply.Repair{}}
+		kinds: map[schema.GroupKind]*trackedKind{}, repairs: map[api.Ref]apply.Repair{}, doubts: map[api.Ref]doubt{}}
 	// Parents are told by their name, not by their label: one that lost its label must not look deleted.
 	o.parents = s.Watch(fleet.WatchSpec{Key: "apply/parents", Resource: configMaps, Namespace: api.SystemNamespace, Reduce: reduceParent})
 	go o.resolve()
@@ -77,6 +80,18 @@ func (o *Observer) Track(kinds []schema.GroupVersionKind) {
 	defer o.mu.Unlock()
 	for _, gvk := range kinds {
 		o.track(gvk, true)
+	}
+}
+
+// UseHealthRules judges the health of objects by rules from now on. Kinds whose check is another one are listed anew.
+func (o *Observer) UseHealthRules(rules *apply.HealthRules) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.rules = rules
+	for _, k := range o.kinds {
+		if k.watch != nil {
+			o.watch(k, k.as)
+		}
 	}
 }
 
@@ -132,6 +147,10 @@ func (o *Observer) Live() apply.Live {
 		}
 	}
 	live.Repairs = maps.Clone(o.repairs)
+	live.Doubts = make(map[api.Ref]string, len(o.doubts))
+	for ref, d := range o.doubts {
+		live.Doubts[ref] = d.reason
+	}
 	return live
 }
 
@@ -230,30 +249,31 @@ func (o *Observer) resolved(gvk schema.GroupVersionKind, mapping *meta.RESTMappi
 	return k.none != before.none || k.key != before.key || (k.err == nil) != (before.err == nil)
 }
 
-// watch watches a kind as resource, instead of as one in a version that is no longer served.
+// watch watches a kind as resource, instead of as one in a version that is no longer served or judged by another check.
 func (o *Observer) watch(k *trackedKind, resource schema.GroupVersionResource) {
-	key := "apply/" + resource.String()
+	rules, gk := o.rules, k.gvk.GroupKind()
+	key := "apply/" + resource.String() + rules.DigestOf(gk)
 	if k.key == key {
 		return
 	}
 	if k.watch != nil {
 		o.session.Unwatch(k.key)
 	}
-	k.key = key
+	k.key, k.as = key, resource
 	k.watch = o.session.Watch(fleet.WatchSpec{
 		Key:           key,
 		Resource:      resource,
 		LabelSelector: api.ApplySetPartOfLabel,
-		Metadata:      !apply.NeedsStatus(k.gvk.GroupKind()),
-		Reduce:        reduceObject,
+		Metadata:      !rules.NeedsStatus(gk),
+		Reduce:        func(u *unstructured.Unstructured) any { return reduceObject(u, rules) },
 	})
 }
 
-func reduceObject(u *unstructured.Unstructured) any {
+func reduceObject(u *unstructured.Unstructured, rules *apply.HealthRules) any {
 	ref := api.RefOf(u)
 	lo := apply.Observe(ref, u)
-	if apply.NeedsStatus(ref.GroupKind()) || lo.Deleting {
-		lo.Health = apply.HealthOf(u, time.Now())
+	if rules.NeedsStatus(ref.GroupKind()) || lo.Deleting {
+		lo.Health = rules.HealthOf(u, time.Now())
 	}
 	return lo
 }

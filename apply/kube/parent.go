@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -14,6 +15,7 @@ import (
 
 	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/fleet"
 )
 
 // widen lists in the parent everything that is about to be created, beside what it lists already.
@@ -86,7 +88,7 @@ func (x *execution) writeParent(ctx context.Context, s *setRun, p apply.Parent) 
 	u := &unstructured.Unstructured{Object: content}
 	var answer *unstructured.Unstructured
 	if s.stored == nil {
-		answer, err = x.createParent(ctx, u)
+		answer, err = createInSystemNamespace(ctx, x.session, x.parents(), u)
 	} else {
 		answer, err = x.parents().Update(ctx, u, metav1.UpdateOptions{FieldManager: api.FieldManager})
 	}
@@ -100,10 +102,10 @@ func (x *execution) writeParent(ctx context.Context, s *setRun, p apply.Parent) 
 	return nil
 }
 
-// createParent creates the parent, and its namespace when that is what is missing.
-func (x *execution) createParent(ctx context.Context, u *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+// createInSystemNamespace creates u through objects, and the namespace api.SystemNamespace when that is what is missing.
+func createInSystemNamespace(ctx context.Context, s *fleet.Session, objects dynamic.ResourceInterface, u *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	create := func() (*unstructured.Unstructured, error) {
-		return x.parents().Create(ctx, u, metav1.CreateOptions{FieldManager: api.FieldManager})
+		return objects.Create(ctx, u, metav1.CreateOptions{FieldManager: api.FieldManager})
 	}
 	answer, err := create()
 	if !apierrors.IsNotFound(err) {
@@ -111,10 +113,10 @@ func (x *execution) createParent(ctx context.Context, u *unstructured.Unstructur
 	}
 	namespace := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace",
 		"metadata": map[string]any{"name": api.SystemNamespace}}}
-	_, err = x.session.Dynamic().Resource(corev1.SchemeGroupVersion.WithResource("namespaces")).
+	_, err = s.Dynamic().Resource(corev1.SchemeGroupVersion.WithResource("namespaces")).
 		Create(ctx, namespace, metav1.CreateOptions{FieldManager: api.FieldManager})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return nil, fmt.Errorf("namespace %s: %w", api.SystemNamespace, err)
+		return nil, refusal("create", api.RefOf(namespace), "namespaces", err)
 	}
 	return create()
 }
@@ -140,6 +142,9 @@ func (x *execution) removeParent(ctx context.Context, s *setRun) error {
 
 // parentError tells a second writer from a plan of ours that was made too early.
 func (x *execution) parentError(set string, stored *apply.Parent, err error) error {
+	if refused, ok := errors.AsType[*apply.RefusedError](err); ok {
+		return refused // of the namespace
+	}
 	last, wrote := x.recorded[set]
 	if wrote && (stored == nil && apierrors.IsAlreadyExists(err) || stored != nil && apierrors.IsConflict(err) && !reached(stored.ResourceVersion, last)) {
 		return apply.ErrStale

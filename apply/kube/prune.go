@@ -28,7 +28,7 @@ func (x *execution) prune(ctx context.Context, st step) (apply.Outcome, error) {
 	if err != nil {
 		return out, refusal("delete", st.change.Ref, "", err)
 	}
-	t, err := x.target(mapping, st.change.Ref)
+	t, err := x.target(mapping, st.change.Ref, st.set.plan.Set.Account)
 	if err != nil {
 		out.Note = "never was there: its apply was refused" // in the wrong scope, so no request could have made it
 		return out, nil
@@ -54,8 +54,9 @@ func (x *execution) prune(ctx context.Context, st step) (apply.Outcome, error) {
 		out.Note, err = "gone already", nil
 	}
 	if err != nil {
-		return out, refusal("delete", st.change.Ref, t.resource, err)
+		return out, t.refusal("delete", err)
 	}
+	x.observer.verified(st.change.Ref, x.began)
 	x.wrote(written{ref: st.change.Ref, uid: lv.UID})
 	return out, nil
 }
@@ -77,7 +78,7 @@ func (x *execution) confirm(ctx context.Context, t target, st step) (lv apply.Li
 		return lv, "gone already", nil
 	}
 	if err != nil {
-		return lv, "", refusal("get", ref, t.resource, err)
+		return lv, "", t.refusal("get", err)
 	}
 	lv = apply.Observe(ref, u)
 	switch item := st.set.item(ref); {

@@ -16,9 +16,14 @@ import (
 	"github.com/gitfleet/gitfleet/apply"
 )
 
-// refusal turns an error of one request into words for who must act. What is no answer of the API server (an unreachable
-// member, a cancelled context) is only wrapped.
+// refusal is refusalAs for what is done with gitfleet's own rights.
 func refusal(verb string, ref api.Ref, resource string, err error) error {
+	return refusalAs("", verb, ref, resource, err)
+}
+
+// refusalAs turns an error of one request, sent as account, into words for who must act. What is no answer of the API server
+// (an unreachable member, a cancelled context) is only wrapped.
+func refusalAs(account, verb string, ref api.Ref, resource string, err error) error {
 	if meta.IsNoMatchError(err) {
 		return &apply.RefusedError{Ref: ref, Verb: verb, Actor: apply.Author, Err: err, Message: fmt.Sprintf(
 			"this member does not serve %s in that version: place its CustomResourceDefinition too, or correct apiVersion and kind", ref.GroupKind())}
@@ -28,7 +33,11 @@ func refusal(verb string, ref api.Ref, resource string, err error) error {
 		return fmt.Errorf("%s %s: %w", verb, ref, err)
 	}
 	out := &apply.RefusedError{Ref: ref, Verb: verb, Err: err}
-	out.Actor, out.Message = explain(verb, ref, resource, status.Status())
+	out.Actor, out.Message = explain(ref, status.Status())
+	if denied := deniedWords(account, ref, resource, status.Status()); denied != "" {
+		out.Actor, out.Message = apply.Operator, denied
+	}
+	out.Immutable = immutableFields(status.Status())
 	if secret(ref) || quotes(status.Status()) {
 		out.Err = nil // its message may quote values
 	}
@@ -40,7 +49,7 @@ func quotes(s metav1.Status) bool { return s.Reason == metav1.StatusReasonInvali
 
 func secret(ref api.Ref) bool { return ref.Group == "" && ref.Kind == "Secret" }
 
-func explain(verb string, ref api.Ref, resource string, s metav1.Status) (apply.Actor, string) {
+func explain(ref api.Ref, s metav1.Status) (apply.Actor, string) {
 	message := s.Message
 	switch {
 	case secret(ref):
@@ -58,12 +67,6 @@ func explain(verb string, ref api.Ref, resource string, s metav1.Status) (apply.
 		return apply.Operator, "the credentials were rejected: renew them in the member's kubeconfig"
 	case s.Reason == metav1.StatusReasonForbidden && hasCause(s, corev1.NamespaceTerminatingCause):
 		return apply.Retry, fmt.Sprintf("namespace %s is being deleted, and until it is gone nothing can be created there; tried again by itself", ref.Namespace)
-	case s.Reason == metav1.StatusReasonForbidden && strings.Contains(s.Message, " cannot "+verb+" resource "):
-		where := "cluster-wide"
-		if ref.Namespace != "" {
-			where = "in namespace " + ref.Namespace
-		}
-		return apply.Operator, fmt.Sprintf("not allowed: grant gitfleet's user %s on %s %s", verb, resource, where)
 	case s.Reason == metav1.StatusReasonNotFound && s.Details != nil && s.Details.Kind == "namespaces":
 		return apply.Author, fmt.Sprintf("namespace %s does not exist on this member: place it too", ref.Namespace)
 	case s.Reason == metav1.StatusReasonConflict, s.Reason == metav1.StatusReasonAlreadyExists:
@@ -74,6 +77,35 @@ func explain(verb string, ref api.Ref, resource string, s metav1.Status) (apply.
 		return apply.Retry, message
 	}
 	return apply.Author, message
+}
+
+// rbacDenied finds the verb in an API server's refusal for want of a permission:
+// k8s.io/apiserver/pkg/endpoints/handlers/responsewriters.forbiddenMessage. Since Kubernetes 1.36 one that may not
+// impersonate is told so for the verb that it last tried, "impersonate-on:serviceaccount:patch": KEP-5284.
+var rbacDenied = regexp.MustCompile(` cannot ([a-z:-]+) resource "`)
+
+// deniedWords tells which permission is missing, and to whom; "" when that is not what s says. An apply that would create
+// needs the verb create too.
+func deniedWords(account string, ref api.Ref, resource string, s metav1.Status) string {
+	m := rbacDenied.FindStringSubmatch(s.Message)
+	if s.Reason != metav1.StatusReasonForbidden || m == nil {
+		return ""
+	}
+	where := "cluster-wide"
+	if ref.Namespace != "" {
+		where = "in namespace " + ref.Namespace
+	}
+	namespace, name, _ := strings.Cut(account, "/")
+	switch verb := m[1]; {
+	case account == "":
+		return fmt.Sprintf("not allowed: grant gitfleet's user %s on %s %s", verb, resource, where)
+	case strings.HasPrefix(verb, "impersonate"):
+		return fmt.Sprintf("gitfleet may not impersonate service account %s: grant gitfleet's user impersonate on serviceaccounts, resource name %s, in namespace %s",
+			account, name, namespace)
+	default:
+		return fmt.Sprintf("service account %s may not %s %s %s: grant it that, or take the object out of the placement that names the account",
+			account, verb, resource, where)
+	}
 }
 
 func hasCause(s metav1.Status, cause metav1.CauseType) bool {

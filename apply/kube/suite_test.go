@@ -1,67 +1,78 @@
 package kube
 
 import (
+	"context"
 	"testing"
 
 	"go.uber.org/goleak"
+	"k8s.io/client-go/rest"
 
+	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/apply/clustertest"
+	"github.com/gitfleet/gitfleet/fleet"
 	"github.com/gitfleet/gitfleet/internal/memfleet"
 	"github.com/gitfleet/gitfleet/test/realfleet"
 )
 
-// suite is what must hold on any API server. Each part keeps to names of its own.
-var suite = map[string]func(t *testing.T, c cluster){
-	"killed-after-every-write":          killedAfterEveryWrite,
-	"no-delete-without-complete-answer": noDeleteWithoutACompleteAnswer,
-	"no-delete-on-empty-answers":        noDeleteOnEmptyAnswers,
-	"only-what-changed":                 onlyWhatChangedIsWritten,
-	"damped":                            repairsAreDamped,
-	"adopted":                           existingObjectsAreAdopted,
-	"not-ours":                          whatIsNotOursStays,
-	"judged":                            deletesNameWhatWasJudged,
-	"definitions-first":                 definitionsComeBeforeTheirObjects,
-	"fenced":                            aSecondWriterIsFenced,
-	"partial-failure":                   oneFailureStopsNothingElse,
-	"unreachable":                       anUnreachableMemberForgetsNothing,
-	"cancelled":                         whatWasDoneBeforeTheCutIsRecorded,
-	"held-namespace":                    aNamespaceWithForeignContentStays,
-	"held-shared":                       aNamespaceWithAnotherRepositorysObjectsStays,
-	"held-unread":                       aNamespaceThatCannotBeReadStays,
-	"held-definition":                   aDefinitionWithForeignObjectsStays,
-	"terminating":                       aTerminatingNamespaceIsWaitedFor,
-	"crds-installed":                    ourDefinitionsAreInstalled,
-	"crds-foreign":                      foreignDefinitionsAreLeftAlone,
-	"crds-unlisted":                     definitionsThatCannotBeListedAreNotMissing,
-}
-
-// realOnly is what an API server in memory does not decide, or not otherwise.
-var realOnly = map[string]func(t *testing.T, c cluster){
-	"dropped-version":     aDroppedVersionIsNoDroppedKind,
-	"refusals":            realRefusals,
-	"immutable":           immutableFieldsNameTheRemedy,
-	"held-volume":         anAdoptedVolumeStays,
-	"not-held":            whatControllersMadeHoldsNothing,
-	"missing-permissions": missingPermissions,
-	"string-data":         aSecretsStringDataShowsDrift,
+// ownParts is what must hold on any API server and is no part of the contract in clustertest.
+var ownParts = []struct {
+	name string
+	run  func(t *testing.T, config *rest.Config)
+}{
+	{"crds-foreign", foreignDefinitionsAreLeftAlone},
+	{"crds-installed", ourDefinitionsAreInstalled},
+	{"crds-unlisted", definitionsThatCannotBeListedAreNotMissing},
 }
 
 func TestInMemory(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, before) }) // last of all
-	s := memfleet.NewServer()
-	t.Cleanup(s.Close)
-	for name, part := range suite {
-		t.Run(name, func(t *testing.T) { part(t, newCluster(s.Config())) })
-	}
+	test(t, false, func(t *testing.T) clustertest.Cluster {
+		s := memfleet.NewServer()
+		t.Cleanup(s.Close)
+		return clustertest.Cluster{Config: s.Config(), Open: open}
+	})
 }
 
 func TestReal(t *testing.T) {
 	f := realfleet.Start(t, 1)
-	for name, part := range suite {
-		t.Run(name, func(t *testing.T) { part(t, newCluster(f.Config(t, f.Members[0]))) })
-	}
-	for name, part := range realOnly {
-		t.Run(name, func(t *testing.T) { part(t, newCluster(f.Config(t, f.Members[0]))) })
-	}
+	test(t, true, func(t *testing.T) clustertest.Cluster {
+		return clustertest.Cluster{Config: f.Config(t, f.Members[0]), Open: open}
+	})
 	t.Run("drift", func(t *testing.T) { driftShowsInMetadata(t, f) })
+}
+
+func test(t *testing.T, real bool, start func(t *testing.T) clustertest.Cluster) {
+	clustertest.Run(t, real, start)
+	for _, p := range ownParts {
+		t.Run(p.name, func(t *testing.T) { p.run(t, start(t).Config) })
+	}
+}
+
+// process is what one process of ours has of one member.
+type process struct {
+	*fleet.Session
+	*Observer
+	*Executor
+}
+
+var _ clustertest.Member = process{}
+
+func open(config *rest.Config) (clustertest.Member, error) {
+	session, err := fleet.Open("aks-1", config, nil)
+	if err != nil {
+		return nil, err
+	}
+	observer := NewObserver(session, nil)
+	return process{session, observer, NewExecutor(session, observer)}, nil
+}
+
+func (p process) Apply(ctx context.Context, plan apply.Plan) apply.Result {
+	return p.Execute(ctx, plan)
+}
+
+// Close ends what was started, and may be called again.
+func (p process) Close() {
+	p.Observer.Close()
+	p.Session.Close()
 }

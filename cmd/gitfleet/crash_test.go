@@ -262,16 +262,26 @@ func testIdle(t *testing.T, w *world) {
 	if noise := w.noise(); len(noise) > 0 {
 		t.Errorf("an idle minute made requests besides watches:\n%s", strings.Join(noise, "\n"))
 	}
-	p.stop()
-	w.reset()
-	p = w.start()
-	p.awaitConverged(commit)
-	writes := w.requests(isWrite)
-	for _, r := range w.hub.Writes() {
-		writes = append(writes, "hub "+r.String())
-	}
-	if len(writes) > 0 {
-		t.Errorf("a restart with nothing to do wrote:\n%s", strings.Join(writes, "\n"))
+	for _, end := range []struct {
+		how  string
+		stop func()
+		fine func(memfleet.Request) bool
+	}{
+		{"killed", func() { p.kill() }, func(memfleet.Request) bool { return false }},
+		// Whoever ends in an orderly way gives its claims up, so that another need not wait for it.
+		{"stopped", func() { p.stop() }, func(r memfleet.Request) bool { return r.Resource == "leases" }},
+	} {
+		end.stop()
+		w.reset()
+		p = w.start()
+		p.awaitConverged(commit)
+		writes := w.requests(func(r memfleet.Request) bool { return isWrite(r) && !end.fine(r) })
+		for _, r := range w.hub.Writes() {
+			writes = append(writes, "hub "+r.String())
+		}
+		if len(writes) > 0 {
+			t.Errorf("%s and started again with nothing to do, gitfleet wrote:\n%s", end.how, strings.Join(writes, "\n"))
+		}
 	}
 	p.stop()
 }

@@ -40,9 +40,14 @@ func newGet() *cobra.Command {
 			return printReport(cmd.OutOrStdout(), r, args[0], output)
 		},
 	}
-	cmd.Flags().StringVar(&server, "server", "http://127.0.0.1:8484", "address that the running gitfleet listens on")
+	addServerFlag(cmd, &server)
 	cmd.Flags().StringVarP(&output, "output", "o", "", "wide, json or yaml")
 	return cmd
+}
+
+// addServerFlag adds the flag that names the running gitfleet.
+func addServerFlag(cmd *cobra.Command, server *string) {
+	cmd.Flags().StringVar(server, "server", "http://127.0.0.1:8484", "address that the running gitfleet listens on")
 }
 
 // warnOf says when the tables are not about the newest commit, which they cannot show.

@@ -67,6 +67,6 @@ members export.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())
 	})
-	root.AddCommand(newRun(), newPlan(), newRender(), newGet(), newVersion(), newRenderChild())
+	root.AddCommand(newRun(), newPlan(), newRender(), newGet(), newExplain(), newVersion(), newRenderChild())
 	return root
 }

@@ -3,10 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/api/crd"
 	"github.com/gitfleet/gitfleet/apply"
 	applykube "github.com/gitfleet/gitfleet/apply/kube"
@@ -16,81 +21,241 @@ import (
 	"github.com/gitfleet/gitfleet/reconcile"
 )
 
-// members opens member clusters with the credentials of kubeconfig files. The files are read at each opening, so that a
-// context which is added is found without a restart.
+// members opens member clusters with the credentials of kubeconfig files. While any is open the files are watched: a
+// context that is added is found without a restart, and one that changes is changed in the session that uses it.
 type members struct {
 	kubeconfigs []string
+	self        apply.Instance // who claims them
 
 	mu      sync.Mutex
 	servers map[string]string // API server to the member that is open there
+	open    map[string]*memberConn
+	follow  *follower // nil while none is open
+}
+
+// follower hears of changes of the files.
+type follower struct {
+	*fleet.Credentials
+	stop, done chan struct{}
 }
 
 // Open implements reconcile.Fleet. Two members may not share an API server: each would remove what the other applies.
-func (m *members) Open(name string, changed func()) (reconcile.Member, error) {
-	credentials, err := fleet.LoadKubeconfigs(m.kubeconfigs...)
-	if err != nil {
-		return nil, err
-	}
-	cfg, err := credentials.Config(name)
-	if err != nil {
-		return nil, err
-	}
-	if err := m.claim(cfg.Host, name); err != nil {
-		return nil, err
-	}
-	session, err := fleet.Open(name, cfg, changed)
-	if err != nil {
-		m.release(cfg.Host)
-		return nil, err
-	}
-	objects := applykube.NewObserver(session, changed)
-	return &memberConn{
-		Session:     session,
-		objects:     objects,
-		executor:    applykube.NewExecutor(session, objects),
-		services:    mcskube.NewObserver(session),
-		definitions: applykube.NewCRDs(session, crd.Member()),
-		release:     func() { m.release(cfg.Host) },
-	}, nil
-}
-
-func (m *members) claim(server, name string) error {
+func (m *members) Open(name, source string, changed func()) (reconcile.Member, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if other, taken := m.servers[server]; taken {
-		return fmt.Errorf("members %s and %s have the same API server, %s; remove one of them", other, name, server)
+	if m.follow == nil {
+		if err := m.startFollowing(); err != nil {
+			return nil, err
+		}
 	}
-	m.servers[server] = name
+	conn, err := m.connect(name, source, changed)
+	if err != nil {
+		m.stopUnused()
+		return nil, err
+	}
+	m.open[name], m.servers[conn.server()] = conn, name
+	return conn, nil
+}
+
+// connect opens one member. m.mu is held.
+func (m *members) connect(name, source string, changed func()) (*memberConn, error) {
+	credential, err := m.follow.Get(name)
+	if err != nil {
+		return nil, err
+	}
+	if other, taken := m.servers[credential.Config.Host]; taken {
+		return nil, sameServer(other, name, credential.Config.Host)
+	}
+	var claim atomic.Pointer[applykube.Claim]
+	session, err := fleet.Open(name, credential.Config, func() {
+		if c := claim.Load(); c != nil {
+			c.Notice()
+		}
+		changed()
+	})
+	if err != nil {
+		return nil, err
+	}
+	claim.Store(applykube.NewClaim(session, source, m.self, changed))
+	session.KeepConfig(credential.Outdated)
+	conn := &memberConn{
+		Session:     session,
+		credential:  credential,
+		claim:       claim.Load(),
+		objects:     applykube.NewObserver(session, changed),
+		services:    mcskube.NewObserver(session),
+		definitions: applykube.NewCRDs(session, crd.Member()),
+	}
+	for lane := range conn.executors {
+		conn.executors[lane] = applykube.NewExecutor(session, conn.objects)
+	}
+	conn.release = func() { m.release(conn) }
+	return conn, nil
+}
+
+func sameServer(other, name, server string) error {
+	return fmt.Errorf("members %s and %s have the same API server, %s; remove one of them", other, name, server)
+}
+
+// startFollowing begins to watch the files. m.mu is held.
+func (m *members) startFollowing() error {
+	credentials, err := fleet.OpenCredentials(m.kubeconfigs...)
+	if err != nil {
+		return err
+	}
+	f := &follower{credentials, make(chan struct{}), make(chan struct{})}
+	m.follow, m.open = f, map[string]*memberConn{}
+	go func() {
+		defer close(f.done)
+		defer f.Close()
+		for {
+			select {
+			case <-f.stop:
+				return
+			case <-f.Changed():
+				m.refresh(f)
+			}
+		}
+	}()
 	return nil
 }
 
-func (m *members) release(server string) {
+// stopUnused ends the following when no member is open, and returns what it ended. m.mu is held.
+func (m *members) stopUnused() *follower {
+	if len(m.open) > 0 {
+		return nil
+	}
+	f := m.follow
+	m.follow = nil
+	close(f.stop)
+	return f
+}
+
+// release forgets a member that was closed, and gives its API server free for another. After the last one nothing is
+// left running.
+func (m *members) release(conn *memberConn) {
+	m.mu.Lock()
+	var ended *follower
+	if m.open[conn.Name()] == conn {
+		delete(m.open, conn.Name())
+		delete(m.servers, conn.server())
+		ended = m.stopUnused()
+	}
+	m.mu.Unlock()
+	if ended != nil {
+		<-ended.done
+	}
+}
+
+// refresh gives every open member the credentials that the files hold now.
+func (m *members) refresh(f *follower) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.servers, server)
+	if m.follow != f {
+		return // nothing is open any more, or again with another
+	}
+	wanted := map[string]fleet.Credential{}
+	for name, conn := range m.open {
+		credential, err := f.Get(name)
+		if err != nil {
+			conn.KeepConfig(err)
+			continue
+		}
+		wanted[name] = credential
+	}
+	for name, other := range m.collisions(wanted) {
+		m.open[name].KeepConfig(sameServer(other, name, wanted[name].Config.Host))
+		delete(wanted, name)
+	}
+	for name, credential := range wanted {
+		m.open[name].renew(credential)
+	}
+	m.servers = map[string]string{}
+	for name, conn := range m.open {
+		m.servers[conn.server()] = name
+	}
+}
+
+// collisions returns the members that cannot move to the API server they are wanted at, and who is there. Several may
+// move at once, even in a circle; who cannot stays where it is, which may stop another.
+func (m *members) collisions(wanted map[string]fleet.Credential) map[string]string {
+	stay := map[string]string{}
+	for again := true; again; {
+		again = false
+		at := map[string]string{}
+		claim := func(name, server string) (other string, taken bool) {
+			other, taken = at[server]
+			if !taken {
+				at[server] = name
+			}
+			return other, taken
+		}
+		moves := map[string]string{}
+		for _, name := range slices.Sorted(maps.Keys(m.open)) {
+			now := m.open[name].server()
+			to, moving := wanted[name]
+			if _, stays := stay[name]; moving && !stays && to.Config.Host != now {
+				moves[name] = to.Config.Host
+				continue
+			}
+			claim(name, now) // never taken: the sessions are open side by side
+		}
+		for _, name := range slices.Sorted(maps.Keys(moves)) {
+			if other, taken := claim(name, moves[name]); taken {
+				stay[name], again = other, true
+			}
+		}
+	}
+	return stay
 }
 
 // memberConn joins what the leaf packages do on one session into the member that the loop drives.
 type memberConn struct {
 	*fleet.Session
+	credential  fleet.Credential // guarded by members.mu
+	claim       *applykube.Claim
 	objects     *applykube.Observer
-	executor    *applykube.Executor
+	executors   [reconcile.Lanes]*applykube.Executor
 	services    *mcskube.Observer
 	definitions *applykube.CRDs
-	release     func() // gives the API server free for another member
+	release     func() // called when closed
 }
 
 var _ reconcile.Member = (*memberConn)(nil)
 
-// Close implements reconcile.Member.
+// server returns the API server that the member is open at.
+func (m *memberConn) server() string { return m.credential.Config.Host }
+
+// renew makes the session use a credential, unless it does so already or cannot.
+func (m *memberConn) renew(credential fleet.Credential) {
+	if !credential.Same(m.credential) {
+		if err := m.SetConfig(credential.Config); err != nil {
+			m.KeepConfig(err)
+			return
+		}
+	}
+	m.credential = credential
+	m.KeepConfig(credential.Outdated)
+}
+
+// releaseLimit bounds how long the end of the process waits for a member to take its claim back.
+const releaseLimit = 3 * time.Second
+
+// Close implements reconcile.Member. What cannot be released in time a successor takes over after a while.
 func (m *memberConn) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
+	defer cancel()
+	_ = m.claim.Release(ctx) // the member is out of reach, or slow; nobody is left who could do better
+	m.claim.Close()
 	m.objects.Close()
 	m.Session.Close()
 	m.release()
 }
 
-func (m *memberConn) Track(kinds []schema.GroupVersionKind) { m.objects.Track(kinds) }
-func (m *memberConn) Live() apply.Live                      { return m.objects.Live() }
+func (m *memberConn) Track(kinds []schema.GroupVersionKind)   { m.objects.Track(kinds) }
+func (m *memberConn) Doubt(refs map[api.Ref]string)           { m.objects.Doubt(refs) }
+func (m *memberConn) UseHealthRules(rules *apply.HealthRules) { m.objects.UseHealthRules(rules) }
+func (m *memberConn) Live() apply.Live                        { return m.objects.Live() }
 
 // Services implements reconcile.Member.
 func (m *memberConn) Services() mcs.Observed {
@@ -105,8 +270,12 @@ func (m *memberConn) Prepare(ctx context.Context) error {
 	return m.definitions.Ensure(ctx)
 }
 
-func (m *memberConn) Apply(ctx context.Context, plan apply.Plan) apply.Result {
-	return m.executor.Execute(ctx, plan)
+// Claim implements reconcile.Member.
+func (m *memberConn) Claim() error { return m.claim.Err() }
+
+// Apply implements reconcile.Member.
+func (m *memberConn) Apply(ctx context.Context, lane reconcile.Lane, plan apply.Plan) apply.Result {
+	return m.executors[lane].Execute(ctx, plan)
 }
 
 func (m *memberConn) WriteStatuses(ctx context.Context, writes []mcs.StatusWrite) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gitfleet/gitfleet/api/crd"
+	"github.com/gitfleet/gitfleet/apply"
 	applykube "github.com/gitfleet/gitfleet/apply/kube"
 	"github.com/gitfleet/gitfleet/fleet"
 	"github.com/gitfleet/gitfleet/hub"
@@ -23,7 +25,6 @@ import (
 	"github.com/gitfleet/gitfleet/mcs/local"
 	"github.com/gitfleet/gitfleet/reconcile"
 	"github.com/gitfleet/gitfleet/report"
-	"github.com/gitfleet/gitfleet/source/gitrepo"
 )
 
 // runOptions is what `gitfleet run` was told.
@@ -40,6 +41,8 @@ type runOptions struct {
 	interval      time.Duration
 	once          bool
 	takeOver      bool
+	confirmAbove  int
+	verify        time.Duration
 	timeout       time.Duration
 }
 
@@ -50,7 +53,7 @@ type repositoryOptions struct {
 
 func (o *repositoryOptions) addFlags(cmd *cobra.Command, ref string) {
 	flags := cmd.Flags()
-	flags.StringVar(&o.url, "repo", "", "URL of the fleet repository (https:// or file://)")
+	flags.StringVar(&o.url, "repo", "", "URL of the fleet repository (https:// or file://), or a directory to take as it is, committed or not")
 	flags.StringVar(&o.ref, "ref", ref, "branch to follow")
 	flags.StringVar(&o.authFile, "repo-auth-file", "", "file with a token or user:password for the repository, read at each use")
 	flags.StringVar(&o.caFile, "repo-ca-file", "", "PEM file of certificates to trust besides the system's")
@@ -90,6 +93,8 @@ context of the same name in the files or directories given by --kubeconfig. No k
 	flags.DurationVar(&o.interval, "interval", 15*time.Second, "time between two looks at the repository")
 	flags.BoolVar(&o.once, "once", false, "make one full pass, then exit: 0 when converged, 1 when not")
 	flags.BoolVar(&o.takeOver, "take-over", false, "own what was placed from another repository, branch or --path under the same placement names: once, after the repository moved")
+	flags.IntVar(&o.confirmAbove, "confirm-above", 100, "how many objects a commit may delete before a person must confirm it with a trailer in a commit; 0 for any number")
+	flags.DurationVar(&o.verify, "verify-every", 24*time.Hour, "time in which every object is verified once by a dry run, for what its metadata cannot show; 0 for never")
 	flags.DurationVar(&o.timeout, "timeout", 5*time.Minute, "with --once: how long to wait for health")
 	return cmd
 }
@@ -105,7 +110,7 @@ func defaultStateDir() string {
 func (o *runOptions) validate() error {
 	switch {
 	case o.repository.url == "":
-		return errors.New("no repository: name it with --repo URL")
+		return errors.New("no repository: name it with --repo URL, or --repo DIR for a directory as it is")
 	case len(o.kubeconfigs) == 0:
 		return errors.New("no credentials for members: name a kubeconfig file or directory with --kubeconfig")
 	case o.stateDir == "":
@@ -120,35 +125,56 @@ func (o *runOptions) validate() error {
 		return errors.New("--hub-context needs --hub-kubeconfig")
 	case o.interval <= 0:
 		return fmt.Errorf("--interval %s: must be positive", o.interval)
+	case o.confirmAbove < 0:
+		return fmt.Errorf("--confirm-above %d: must not be negative", o.confirmAbove)
+	case o.verify < 0:
+		return fmt.Errorf("--verify-every %s: must not be negative", o.verify)
 	case o.timeout <= 0:
 		return fmt.Errorf("--timeout %s: must be positive", o.timeout)
 	}
 	return nil
 }
 
+// instance is who this process is to another one on the same members.
+func instance(store *reconcile.Store) apply.Instance {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "an unknown host"
+	}
+	// A copy of the state directory on another machine is somebody else.
+	return apply.Instance{ID: store.Instance() + "@" + host, Description: fmt.Sprintf("%s, process %d", host, os.Getpid())}
+}
+
+// threshold is how much may be deleted without a person's word.
+func (o *runOptions) threshold() apply.Threshold {
+	if o.confirmAbove == 0 {
+		return apply.Threshold{Objects: math.MaxInt, Percent: 100}
+	}
+	return apply.Threshold{Objects: o.confirmAbove}
+}
+
 // run wires the stages and runs the loop.
 func run(ctx context.Context, o runOptions, stdout, stderr io.Writer) (err error) {
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	repository, err := gitrepo.Open(ctx, gitrepo.Options{
-		URL: o.repository.url, Ref: o.repository.ref, AuthFile: o.repository.authFile, CAFile: o.repository.caFile,
-		CacheDir: filepath.Join(o.stateDir, "repositories"),
-	})
+	repository, err := openRepository(ctx, o.repository, o.stateDir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, repository.Close()) }()
-	opt := reconcile.Options{Repository: repository, Paths: o.paths, Interval: o.interval, TakeOver: o.takeOver, Log: log}
+	defer func() { err = errors.Join(err, repository.close()) }()
+	opt := reconcile.Options{Repository: repository, SourceChanged: repository.changed, Paths: o.paths, Interval: o.interval,
+		TakeOver: o.takeOver, Threshold: o.threshold(), Verify: o.verify, Log: log}
 	identity := strings.Join(append([]string{o.repository.url, o.repository.ref}, o.paths...), "\n")
 	if opt.Store, err = reconcile.OpenStore(o.stateDir, identity); err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, opt.Store.Close()) }()
 	if opt.Builder, err = newBuilder(); err != nil {
 		return err
 	}
 	if _, err := fleet.LoadKubeconfigs(o.kubeconfigs...); err != nil {
 		return err // now, not when the first member is opened
 	}
-	opt.Fleet = &members{kubeconfigs: o.kubeconfigs, servers: map[string]string{}}
+	opt.Fleet = &members{kubeconfigs: o.kubeconfigs, servers: map[string]string{}, self: instance(opt.Store)}
 	if o.hubKubeconfig != "" {
 		changed := make(chan struct{}, 1)
 		session, err := openHub(o.hubKubeconfig, o.hubContext, changed)

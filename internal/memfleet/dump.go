@@ -30,6 +30,19 @@ func (s *Server) Dump() string {
 	return b.String()
 }
 
+// Objects returns all objects, by kind, namespace and name. They are the server's own: nobody may change them.
+func (s *Server) Objects() []*unstructured.Unstructured {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	var objects []*unstructured.Unstructured
+	for _, k := range s.store.sortedKinds() {
+		if k.gvk.GroupVersion() == k.storage {
+			objects = append(objects, s.store.list(k.gvr().GroupResource())...)
+		}
+	}
+	return objects
+}
+
 // steady returns a copy of what does not differ from run to run.
 func steady(obj *unstructured.Unstructured) *unstructured.Unstructured {
 	obj = obj.DeepCopy()

@@ -3,6 +3,7 @@ package memfleet
 import (
 	"net/http"
 	"sync/atomic"
+	"time"
 )
 
 // Rule decides what becomes of a request. It is called concurrently.
@@ -10,10 +11,11 @@ type Rule func(Request) Fault
 
 // Fault is what the proxy does instead of passing a request and its answer on. The zero Fault passes it on.
 type Fault struct {
-	kind faultKind
-	code int
-	wait <-chan struct{}
-	hook func(Request) Fault
+	kind  faultKind
+	code  int
+	pause time.Duration
+	wait  <-chan struct{}
+	hook  func(Request) Fault
 }
 
 type faultKind int
@@ -27,6 +29,9 @@ const (
 	doEmptyList
 	doLoseAnswer
 	doCall
+	doThrottle
+	doSlow
+	doExpire
 )
 
 // Pass lets the request through.
@@ -37,6 +42,10 @@ func Refuse() Fault { return Fault{kind: doRefuse} }
 
 // Answer gives an API server's error of that HTTP status code; the server never sees the request.
 func Answer(code int) Fault { return Fault{kind: doAnswer, code: code} }
+
+// Throttle answers 429 and names after, rounded up to seconds, as the time to come back; the server never sees the request.
+// client-go waits that long and asks again by itself.
+func Throttle(after time.Duration) Fault { return Fault{kind: doThrottle, pause: after} }
 
 // Forbidden is Answer with 403.
 func Forbidden() Fault { return Answer(http.StatusForbidden) }
@@ -50,8 +59,15 @@ func Hold(released <-chan struct{}) Fault { return Fault{kind: doHold, wait: rel
 // EmptyList passes a list on and takes everything out of the answer. A watch ends at once, without an event.
 func EmptyList() Fault { return Fault{kind: doEmptyList} }
 
+// Slow passes the request on and the answer back in pieces, with a pause before each.
+func Slow(pause time.Duration) Fault { return Fault{kind: doSlow, pause: pause} }
+
+// Expire passes a watch on until something comes. Instead of that the client gets the error 410 as an event, and the watch
+// ends: what an API server says whose history no longer reaches back far enough. Other requests are passed on.
+func Expire() Fault { return Fault{kind: doExpire} }
+
 // LoseAnswer passes the request on, waits for the whole answer, and breaks the connection: the server did what it was
-// asked, and the client cannot know.
+// asked, also when the client goes away meanwhile, and the client cannot know.
 func LoseAnswer() Fault { return Fault{kind: doLoseAnswer} }
 
 // Call calls hook before anything else happens to the request; what hook returns happens then. A crash test kills its

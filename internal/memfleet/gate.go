@@ -1,7 +1,9 @@
 package memfleet
 
 import (
+	"maps"
 	"net"
+	"slices"
 	"sync"
 )
 
@@ -41,14 +43,17 @@ func (g *gate) admit(conn net.Conn) net.Conn {
 func (g *gate) shut(down bool) {
 	g.mu.Lock()
 	g.down = down
-	var open []net.Conn
-	for conn := range g.open {
-		open = append(open, conn)
-	}
 	g.mu.Unlock()
-	if !down {
-		return
+	if down {
+		g.hangUp()
 	}
+}
+
+// hangUp closes the connections that are open.
+func (g *gate) hangUp() {
+	g.mu.Lock()
+	open := slices.Collect(maps.Keys(g.open))
+	g.mu.Unlock()
 	for _, conn := range open {
 		_ = conn.Close() // as in admit
 	}

@@ -45,11 +45,11 @@ func builtinKinds() []*kind {
 	}
 	service, pod, node := core("Service", "services", "svc"), core("Pod", "pods", "po"), core("Node", "nodes", "no")
 	service.status, pod.status, pod.generation, node.status, node.namespaced = true, true, true, true, false
-	slices := workload("discovery.k8s.io", "EndpointSlice", "endpointslices")
-	slices.status = false
+	slices, lease := workload("discovery.k8s.io", "EndpointSlice", "endpointslices"), workload("coordination.k8s.io", "Lease", "leases")
+	slices.status, lease.status, lease.generation = false, false, false
 	definition, namespace := definitionKind, namespaceKind
 	kinds := []*kind{
-		&namespace, &definition, service, pod, node, slices,
+		&namespace, &definition, service, pod, node, slices, lease,
 		core("ConfigMap", "configmaps", "cm"), core("Secret", "secrets"), core("ServiceAccount", "serviceaccounts", "sa"),
 		workload("apps", "Deployment", "deployments", "deploy"), workload("apps", "StatefulSet", "statefulsets", "sts"),
 		workload("apps", "DaemonSet", "daemonsets", "ds"), workload("batch", "Job", "jobs"),

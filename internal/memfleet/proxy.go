@@ -3,12 +3,16 @@ package memfleet
 import (
 	"bytes"
 	"context"
-	"encoding/json"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
 	"log"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +23,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
@@ -38,6 +43,7 @@ type Proxy struct {
 	close    context.CancelFunc
 
 	mu       sync.Mutex
+	impostor *tls.Config // presented instead of the proxy's own; nil when there is none
 	rule     Rule
 	requests []*Request
 	seq      int
@@ -73,6 +79,7 @@ func NewProxy(upstream *rest.Config) (*Proxy, error) {
 	p.server = &httptest.Server{
 		Listener:    p.gate,
 		Config:      &http.Server{Handler: http.HandlerFunc(p.serve), ErrorLog: log.New(io.Discard, "", 0)},
+		TLS:         &tls.Config{GetConfigForClient: p.identity},
 		EnableHTTP2: true,
 	}
 	p.server.StartTLS()
@@ -115,6 +122,45 @@ func (p *Proxy) SetRule(rule Rule) {
 
 // SetDown closes all connections and every new one at once, or ends that.
 func (p *Proxy) SetDown(down bool) { p.gate.shut(down) }
+
+// SetImpostor closes all connections and shows every new one a certificate that no client of Config trusts, or ends that.
+func (p *Proxy) SetImpostor(impostor bool) error {
+	var identity *tls.Config
+	if impostor {
+		certificate, err := selfSigned()
+		if err != nil {
+			return err
+		}
+		identity = &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"h2", "http/1.1"}}
+	}
+	p.mu.Lock()
+	p.impostor = identity
+	p.mu.Unlock()
+	p.gate.hangUp()
+	return nil
+}
+
+// identity implements tls.Config.GetConfigForClient.
+func (p *Proxy) identity(*tls.ClientHelloInfo) (*tls.Config, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.impostor, nil
+}
+
+// selfSigned makes a certificate for this machine that nobody vouches for.
+func selfSigned() (tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("impostor: %w", err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Unix(0, 0), NotAfter: time.Now().AddDate(1, 0, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("impostor: %w", err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+}
 
 // Requests returns the requests since the start or the last Reset, in the order they came.
 func (p *Proxy) Requests() []Request {
@@ -168,21 +214,39 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	described := newRequest(r, body)
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(p.closed, cancel)()
 	x := &exchange{request: &described}
 	x.fault = p.record(x.request)
 	for x.fault.kind == doCall {
 		x.fault = x.fault.hook(*x.request)
 	}
+	parent := r.Context()
+	if x.fault.kind == doLoseAnswer && x.request.Class != Watch {
+		parent = context.WithoutCancel(parent)
+	}
+	ctx, cancel := context.WithCancel(parent)
+	defer cancel()
+	defer context.AfterFunc(p.closed, cancel)()
+	if p.answer(ctx, w, x) {
+		return
+	}
+	p.forward.ServeHTTP(w, r.WithContext(context.WithValue(ctx, exchangeKey{}, x)))
+}
+
+// answer deals with the faults that need no server, and reports whether x was one.
+func (p *Proxy) answer(ctx context.Context, w http.ResponseWriter, x *exchange) (answered bool) {
 	switch x.fault.kind {
 	case doRefuse:
 		panic(http.ErrAbortHandler)
 	case doAnswer:
 		p.answered(x.request, x.fault.code)
 		writeStatus(w, x.fault.code, metav1.StatusReasonUnknown, "the test proxy says so")
-		return
+		return true
+	case doThrottle:
+		p.answered(x.request, http.StatusTooManyRequests)
+		seconds := (x.fault.pause + time.Second - 1) / time.Second
+		w.Header().Set("Retry-After", strconv.Itoa(int(seconds)))
+		writeStatus(w, http.StatusTooManyRequests, metav1.StatusReasonUnknown, "the test proxy says so")
+		return true
 	case doHold:
 		select {
 		case <-ctx.Done():
@@ -193,10 +257,10 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 		if x.request.Class == Watch {
 			p.answered(x.request, http.StatusOK)
 			w.Header().Set("Content-Type", "application/json")
-			return
+			return true
 		}
 	}
-	p.forward.ServeHTTP(w, r.WithContext(context.WithValue(ctx, exchangeKey{}, x)))
+	return false
 }
 
 func (p *Proxy) answered(r *Request, code int) {
@@ -212,7 +276,7 @@ func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
 	r.Out.Header.Del("Accept-Encoding")
 	r.Out.Header.Del("Authorization")
 	x := r.In.Context().Value(exchangeKey{}).(*exchange)
-	if x.fault.kind == doEmptyList {
+	if x.fault.kind == doEmptyList || x.fault.kind == doExpire {
 		r.Out.Header.Set("Accept", jsonOnly(r.Out.Header.Get("Accept")))
 	}
 }
@@ -222,82 +286,4 @@ func jsonOnly(accept string) string {
 	types := strings.Split(accept, ",")
 	types = slices.DeleteFunc(types, func(t string) bool { return !strings.HasPrefix(strings.TrimSpace(t), "application/json") })
 	return strings.Join(types, ",")
-}
-
-// modify breaks an answer.
-func (p *Proxy) modify(resp *http.Response) error {
-	x := resp.Request.Context().Value(exchangeKey{}).(*exchange)
-	p.answered(x.request, resp.StatusCode)
-	switch x.fault.kind {
-	case doLoseAnswer:
-		_, _ = io.Copy(io.Discard, resp.Body) // whether all of it came does not matter: it is lost
-		return errors.Join(errLost, resp.Body.Close())
-	case doCut:
-		return cutBody(resp, x.request.Class == Watch)
-	case doEmptyList:
-		return emptyBody(resp)
-	default:
-		return nil
-	}
-}
-
-var (
-	errLost = errors.New("the answer is lost")
-	errCut  = errors.New("the answer is cut")
-)
-
-// cutBody halves a body. A stream has no half, so there it is half of the first thing to come.
-func cutBody(resp *http.Response, stream bool) error {
-	if stream {
-		resp.Body = &cutStream{ReadCloser: resp.Body}
-		return nil
-	}
-	body, err := io.ReadAll(resp.Body)
-	if err := errors.Join(err, resp.Body.Close()); err != nil {
-		return err
-	}
-	// The length still promises all of it.
-	resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
-	resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body[:len(body)/2]), failing{errCut}))
-	return nil
-}
-
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
-
-type cutStream struct {
-	io.ReadCloser
-	done bool
-}
-
-func (c *cutStream) Read(p []byte) (int, error) {
-	if c.done {
-		return 0, errCut
-	}
-	n, err := c.ReadCloser.Read(p)
-	c.done = n > 0
-	return (n + 1) / 2, err
-}
-
-// emptyBody takes the items out of a list.
-func emptyBody(resp *http.Response) error {
-	body, err := io.ReadAll(resp.Body)
-	if err := errors.Join(err, resp.Body.Close()); err != nil {
-		return err
-	}
-	var list map[string]any
-	if err := json.Unmarshal(body, &list); err != nil {
-		return fmt.Errorf("not a list: %w", err)
-	}
-	if _, ok := list["items"]; ok {
-		list["items"] = []any{}
-		if body, err = json.Marshal(list); err != nil {
-			return err
-		}
-	}
-	resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
-	resp.ContentLength = int64(len(body))
-	resp.Body = io.NopCloser(bytes.NewReader(body))
-	return nil
 }

@@ -132,6 +132,8 @@ func TestFaults(t *testing.T) {
 		{"cut", memfleet.Cut(), func(_ int, err error) bool { return err != nil && !isStatus(err) }},
 		{"empty list", memfleet.EmptyList(), func(n int, err error) bool { return n == 0 && err == nil }},
 		{"lose answer", memfleet.LoseAnswer(), func(_ int, err error) bool { return err != nil && !isStatus(err) }},
+		{"expire", memfleet.Expire(), func(n int, err error) bool { return n == 1 && err == nil }},
+		{"slow", memfleet.Slow(time.Millisecond), func(n int, err error) bool { return n == 1 && err == nil }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := newRig(t)

@@ -26,7 +26,7 @@ func (x *call) selected() (func(*unstructured.Unstructured) bool, error) {
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
 	for _, r := range byField.Requirements() {
-		if r.Field != "metadata.name" && r.Field != "metadata.namespace" {
+		if _, known := x.fieldsOf(&unstructured.Unstructured{})[r.Field]; !known {
 			return nil, apierrors.NewBadRequest("field label not supported: " + r.Field)
 		}
 	}
@@ -34,8 +34,18 @@ func (x *call) selected() (func(*unstructured.Unstructured) bool, error) {
 		return (x.request.Namespace == "" || u.GetNamespace() == x.request.Namespace) &&
 			(x.request.Name == "" || u.GetName() == x.request.Name) &&
 			byLabel.Matches(labels.Set(u.GetLabels())) &&
-			byField.Matches(fields.Set{"metadata.name": u.GetName(), "metadata.namespace": u.GetNamespace()})
+			byField.Matches(x.fieldsOf(u))
 	}, nil
+}
+
+// fieldsOf returns what a field selector may ask of an object of the requested kind.
+func (x *call) fieldsOf(u *unstructured.Unstructured) fields.Set {
+	set := fields.Set{"metadata.name": u.GetName(), "metadata.namespace": u.GetNamespace()}
+	if x.kind.gvk.Kind == "Pod" && x.kind.gvk.Group == "" {
+		set["spec.nodeName"], _, _ = unstructured.NestedString(u.Object, "spec", "nodeName")
+		set["status.phase"], _, _ = unstructured.NestedString(u.Object, "status", "phase")
+	}
+	return set
 }
 
 // snapshot returns the selected objects and the version they are at.

@@ -26,7 +26,7 @@ import (
 //     namespace without finalizers inside is gone when its deletion is answered.
 //   - In custom resources every list is atomic for server-side apply, whatever its schema says, and versions differ in
 //     name only.
-//   - A list comes in one piece whatever its limit. Field selectors know metadata.name and metadata.namespace.
+//   - A list comes in one piece whatever its limit. Field selectors know metadata.name and metadata.namespace, and two fields of Pods.
 //   - A watch sends no bookmarks but the one that ends initial events.
 type Server struct {
 	http  *httptest.Server

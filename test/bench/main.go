@@ -1,10 +1,11 @@
 // Bench measures gitfleet against a limit or a peer in the same run, because absolute figures do not carry over to another
 // machine or hour. It prints one line a figure and nothing else: name, value, unit, what it is compared with, and the
-// ratio of the value to that, separated by tabs.
+// ratio of the value to that, separated by tabs. Every figure is the median of at least three runs.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -18,25 +19,37 @@ import (
 // runs is how often everything is measured; the median is printed.
 const runs = 3
 
-// A figure is one measured value.
-type figure struct {
-	value   float64
-	unit    string
-	against string  // the limit or peer
-	ratio   float64 // value over that of the limit or peer, measured in the same run
+// A suite measures several figures on one set-up.
+type suite struct {
+	names   []string // of the figures, in the order of printing
+	measure func(context.Context, *notebook) error
 }
 
-// A benchmark measures one figure.
-type benchmark struct {
-	name    string
-	measure func(context.Context) (figure, error)
+// settings are what the suites are told.
+type settings struct {
+	gitfleet   string // the binary under test
+	localfleet string // real API servers; see test/localfleet
 }
 
 func main() {
-	pattern := flag.String("run", ".", "run the benchmarks whose name matches this `regexp`")
+	pattern := flag.String("run", ".", "run the benchmarks with a figure whose name matches this `regexp`")
+	var s settings
+	flag.StringVar(&s.gitfleet, "gitfleet", "bin/gitfleet", "the `binary` to measure")
+	flag.StringVar(&s.localfleet, "localfleet", "bin/localfleet", "the `binary` that runs API servers")
+	stubs := flag.Int("stub-members", 0, "serve this many stub members instead, until standard input ends")
+	verbose := flag.Bool("v", false, "write the value of each run to standard error")
 	flag.Parse()
+	var log io.Writer = io.Discard
+	if *verbose {
+		log = os.Stderr
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *pattern, os.Stdout)
+	err := func() error {
+		if *stubs > 0 {
+			return serveStubs(*stubs, os.Stdin, os.Stdout)
+		}
+		return run(ctx, *pattern, s, os.Stdout, log)
+	}()
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -45,35 +58,46 @@ func main() {
 }
 
 // run measures what the pattern names and prints it. A pattern that names nothing is an error.
-func run(ctx context.Context, pattern string, out io.Writer) error {
+func run(ctx context.Context, pattern string, s settings, out, log io.Writer) (err error) {
 	wanted, err := regexp.Compile(pattern)
 	if err != nil {
 		return err
 	}
-	chosen := slices.DeleteFunc(benchmarks(), func(b benchmark) bool { return !wanted.MatchString(b.name) })
-	if len(chosen) == 0 {
-		return fmt.Errorf("no benchmark matches %q", pattern)
-	}
-	for _, b := range chosen {
-		f, err := b.measure(ctx)
-		if err != nil {
-			return fmt.Errorf("%s: %w", b.name, err)
+	shared := &sharedFleet{binary: s.localfleet}
+	defer func() { err = errors.Join(err, shared.close()) }()
+	found := false
+	for _, b := range suites(s, shared) {
+		if !slices.ContainsFunc(b.names, wanted.MatchString) {
+			continue
 		}
-		fmt.Fprintf(out, "%s\t%.0f\t%s\t%s\t%.2f\n", b.name, f.value, f.unit, f.against, f.ratio)
+		found = true
+		notes := newNotebook(log)
+		if err := b.measure(ctx, notes); err != nil {
+			return fmt.Errorf("%s: %w", b.names[0], err)
+		}
+		for _, name := range b.names {
+			if !wanted.MatchString(name) {
+				continue
+			}
+			if err := notes.print(out, name); err != nil {
+				return err
+			}
+		}
+	}
+	if !found {
+		return fmt.Errorf("no benchmark matches %q", pattern)
 	}
 	return nil
 }
 
-func benchmarks() []benchmark {
-	return []benchmark{
-		{"proxy-keepalive-64", keepAlive{connections: 64}.measure},
-		{"proxy-keepalive-1024", keepAlive{connections: 1024}.measure},
-		{"proxy-connect-64", connect{clients: 64}.measure},
+func suites(s settings, shared *sharedFleet) []suite {
+	return []suite{
+		proxySuite("proxy-keepalive-64", keepAlive{connections: 64}.load),
+		proxySuite("proxy-keepalive-1024", keepAlive{connections: 1024}.load),
+		proxySuite("proxy-connect-64", connect{clients: 64}.load),
+		pushSuite(s, shared),
+		requestSuite(s, shared),
+		driftSuite(s, shared),
+		manySuite(s),
 	}
-}
-
-// median returns the middle of an odd number of values.
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
 }

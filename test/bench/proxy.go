@@ -28,73 +28,70 @@ const (
 // keepAlive counts requests per second over connections that stay, through the local load balancer and directly.
 type keepAlive struct{ connections int }
 
-func (k keepAlive) measure(ctx context.Context) (figure, error) {
-	return compare(ctx, func(ctx context.Context, addr string, end time.Time) (int64, error) {
-		return inParallel(ctx, k.connections, func(ctx context.Context, count *atomic.Int64) error {
-			conn, err := dial(ctx, addr)
-			if err != nil {
+func (k keepAlive) load(ctx context.Context, addr string, end time.Time) (int64, error) {
+	return inParallel(ctx, k.connections, func(ctx context.Context, count *atomic.Int64) error {
+		conn, err := dial(ctx, addr)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		for buffer := make([]byte, responseSize); ctx.Err() == nil && time.Now().Before(end); count.Add(1) {
+			if err := exchange(conn, buffer); err != nil {
 				return err
 			}
-			defer conn.Close()
-			for buffer := make([]byte, responseSize); ctx.Err() == nil && time.Now().Before(end); count.Add(1) {
-				if err := exchange(conn, buffer); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		}
+		return nil
 	})
 }
 
 // connect does the same with a connection for each request.
 type connect struct{ clients int }
 
-func (c connect) measure(ctx context.Context) (figure, error) {
-	return compare(ctx, func(ctx context.Context, addr string, end time.Time) (int64, error) {
-		return inParallel(ctx, c.clients, func(ctx context.Context, count *atomic.Int64) error {
-			for buffer := make([]byte, responseSize); ctx.Err() == nil && time.Now().Before(end); count.Add(1) {
-				conn, err := dial(ctx, addr)
-				if err != nil {
-					return err
-				}
-				err = exchange(conn, buffer)
-				if err := errors.Join(err, conn.Close()); err != nil {
-					return err
-				}
+func (c connect) load(ctx context.Context, addr string, end time.Time) (int64, error) {
+	return inParallel(ctx, c.clients, func(ctx context.Context, count *atomic.Int64) error {
+		for buffer := make([]byte, responseSize); ctx.Err() == nil && time.Now().Before(end); count.Add(1) {
+			conn, err := dial(ctx, addr)
+			if err != nil {
+				return err
 			}
-			return nil
-		})
+			err = exchange(conn, buffer)
+			if err := errors.Join(err, conn.Close()); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
 // A load keeps asking addr until end and returns the number of answers.
 type load func(ctx context.Context, addr string, end time.Time) (int64, error)
 
-// compare measures a load against a server behind the load balancer and against the server itself, in turns.
-func compare(ctx context.Context, l load) (figure, error) {
-	server, err := serve()
-	if err != nil {
-		return figure{}, err
-	}
-	defer server.close()
-	provider, proxied, err := balance(ctx, server.addr())
-	if err != nil {
-		return figure{}, err
-	}
-	defer provider.Close()
-	var values, ratios []float64
-	for range runs {
-		direct, err := rate(ctx, l, server.addr().String())
+// proxySuite measures a load against a server behind the load balancer and against the server itself, in turns.
+func proxySuite(name string, l load) suite {
+	return suite{names: []string{name}, measure: func(ctx context.Context, notes *notebook) error {
+		server, err := serve()
 		if err != nil {
-			return figure{}, fmt.Errorf("direct: %w", err)
+			return err
 		}
-		value, err := rate(ctx, l, proxied)
+		defer server.close()
+		provider, proxied, err := balance(ctx, server.addr())
 		if err != nil {
-			return figure{}, fmt.Errorf("through the load balancer: %w", err)
+			return err
 		}
-		values, ratios = append(values, value), append(ratios, value/direct)
-	}
-	return figure{value: median(values), unit: "requests/s", against: "direct", ratio: median(ratios)}, nil
+		defer provider.Close()
+		for range runs {
+			direct, err := rate(ctx, l, server.addr().String())
+			if err != nil {
+				return fmt.Errorf("direct: %w", err)
+			}
+			value, err := rate(ctx, l, proxied)
+			if err != nil {
+				return fmt.Errorf("through the load balancer: %w", err)
+			}
+			notes.add(name, value, "requests/s", "direct", direct)
+		}
+		return nil
+	}}
 }
 
 // rate returns how many answers a second l gets.

@@ -1,4 +1,4 @@
-package kube
+package clustertest
 
 import (
 	"context"
@@ -10,19 +10,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/internal/memfleet"
-)
-
-var (
-	namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
-	services   = schema.GroupVersionResource{Version: "v1", Resource: "services"}
-	claims     = schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumeclaims"}
 )
 
 // held returns the HeldError of one outcome.
@@ -35,24 +28,15 @@ func held(t *testing.T, out apply.Outcome) *apply.HeldError {
 	return h
 }
 
-func (c cluster) exists(t *testing.T, resource schema.GroupVersionResource, namespace, name string) bool {
-	t.Helper()
-	u, err := c.client.Resource(resource).Namespace(namespace).Get(t.Context(), name, metav1.GetOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		t.Fatal(err)
-	}
-	return err == nil && u.GetDeletionTimestamp() == nil
-}
-
 // aNamespaceWithForeignContentStays takes a namespace out of the wish in which somebody made an object of their own.
-func aNamespaceWithForeignContentStays(t *testing.T, c cluster) {
-	m := c.member(t, nil)
+func aNamespaceWithForeignContentStays(t *testing.T, s server) {
+	m := s.start(t, nil)
 	m.converge(t, wish(t, "held", "1", namespace("held"), configMap("held", "a", "1"), configMap("held", "kept", "1"),
 		"{apiVersion: v1, kind: Service, metadata: {namespace: held, name: s}, spec: {selector: {a: b}, ports: [{port: 80}]}}"))
-	must(c.configMaps("held").Create(t.Context(), object(t, configMap("held", "theirs", "1")), metav1.CreateOptions{}))(t)
-	c.patch(t, "held", "kept", `{"metadata":{"labels":{"`+partOf+`":null}}}`) // what was ours, and shall stay
+	must(s.configMaps("held").Create(t.Context(), object(t, configMap("held", "theirs", "1")), metav1.CreateOptions{}))(t)
+	s.patch(t, "held", "kept", `{"metadata":{"labels":{"`+api.ApplySetPartOfLabel+`":null}}}`) // what was ours, and shall stay
 	eventually(t, "the label's loss is seen", func(context.Context) error {
-		if _, there := m.observer.Live().Objects[configMapRef("held", "kept")]; there {
+		if _, there := m.Live().Objects[configMapRef("held", "kept")]; there {
 			return errors.New("the object is still labelled")
 		}
 		return nil
@@ -71,24 +55,24 @@ func aNamespaceWithForeignContentStays(t *testing.T, c cluster) {
 			t.Error("the namespace was deleted")
 		}
 	}
-	if items := string(must(c.inventory(t, "held").MarshalJSON())(t)); !strings.Contains(items, `\"kind\":\"Namespace\"`) || strings.Contains(items, `\"name\":\"a\"`) {
+	if items := string(must(s.inventory(t, "held").MarshalJSON())(t)); !strings.Contains(items, `\"kind\":\"Namespace\"`) || strings.Contains(items, `\"name\":\"a\"`) {
 		t.Errorf("the inventory does not list the namespace alone: %s", items)
 	}
-	if c.exists(t, configMaps, "held", "a") || c.exists(t, services, "held", "s") {
+	if s.exists(t, configMaps, "held", "a") || s.exists(t, services, "held", "s") {
 		t.Error("the rest of the plan was not carried out")
 	}
 	for _, name := range []string{"kept", "theirs"} {
-		must(0, c.configMaps("held").Delete(t.Context(), name, metav1.DeleteOptions{}))(t)
+		must(0, s.configMaps("held").Delete(t.Context(), name, metav1.DeleteOptions{}))(t)
 	}
 	m.converge(t, gone)
-	if c.exists(t, namespaces, "", "held") {
+	if s.exists(t, namespaces, "", "held") {
 		t.Error("with nothing foreign in it the namespace stays")
 	}
 }
 
 // aNamespaceThatCannotBeReadStays fails each answer that the rule depends on.
-func aNamespaceThatCannotBeReadStays(t *testing.T, c cluster) {
-	m := c.member(t, nil)
+func aNamespaceThatCannotBeReadStays(t *testing.T, s server) {
+	m := s.start(t, nil)
 	m.converge(t, wish(t, "unread", "1", namespace("unread"), configMap("unread", "a", "1")))
 	what := map[string]func(memfleet.Request) bool{
 		"one kind": func(r memfleet.Request) bool {
@@ -106,7 +90,7 @@ func aNamespaceThatCannotBeReadStays(t *testing.T, c cluster) {
 			m.observed(t, []apply.Set{gone})
 			m.proxy.SetRule(memfleet.When(match, fault))
 			m.sent()
-			m.executor.Execute(m.ctx, m.plan(gone))
+			m.Apply(m.ctx, m.plan(gone))
 			if sent := deletes(m); slices.Contains(sent, "DELETE /api/v1/namespaces/unread") {
 				t.Errorf("%s %s: the namespace was deleted", w, h)
 			}
@@ -119,14 +103,14 @@ func aNamespaceThatCannotBeReadStays(t *testing.T, c cluster) {
 	}
 	m.proxy.SetRule(nil)
 	m.converge(t, gone)
-	if c.exists(t, namespaces, "", "unread") {
+	if s.exists(t, namespaces, "", "unread") {
 		t.Error("when all can be read the namespace stays")
 	}
 }
 
 // aNamespaceWithAnotherRepositorysObjectsStays: theirs are in an inventory, but not in ours.
-func aNamespaceWithAnotherRepositorysObjectsStays(t *testing.T, c cluster) {
-	m := c.member(t, nil)
+func aNamespaceWithAnotherRepositorysObjectsStays(t *testing.T, s server) {
+	m := s.start(t, nil)
 	from := func(source string, s apply.Set) apply.Set { s.Source = source; return s }
 	m.converge(t, from("one", wish(t, "shared-ns", "1", namespace("shared"))), from("one", wish(t, "shared-web", "1", configMap("shared", "ours", "1"))))
 	m.converge(t, from("two", wish(t, "shared-theirs", "1", configMap("shared", "theirs", "1"))))
@@ -137,44 +121,16 @@ func aNamespaceWithAnotherRepositorysObjectsStays(t *testing.T, c cluster) {
 	}
 }
 
-// aDefinitionWithForeignObjectsStays: deleting it would delete them.
-func aDefinitionWithForeignObjectsStays(t *testing.T, c cluster) {
-	m := c.member(t, nil)
-	definition := strings.ReplaceAll(widgets, "example.com", "kept.example.com")
-	widget := func(name string) string {
-		return "{apiVersion: kept.example.com/v1, kind: Widget, metadata: {namespace: kept, name: " + name + "}, spec: {size: 1}}"
-	}
-	m.converge(t, wish(t, "kept", "1", namespace("kept"), definition, widget("ours")))
-	resource := schema.GroupVersionResource{Group: "kept.example.com", Version: "v1", Resource: "widgets"}
-	must(c.client.Resource(resource).Namespace("kept").Create(t.Context(), object(t, widget("theirs")), metav1.CreateOptions{}))(t)
-	gone := wish(t, "kept", "2")
-	out := m.outcomes(t, gone)
-	theirs := []api.Ref{{Group: "kept.example.com", Kind: "Widget", Namespace: "kept", Name: "theirs"}}
-	for _, name := range []string{"CustomResourceDefinition widgets.kept.example.com", "Namespace kept"} {
-		if diff := cmp.Diff(theirs, held(t, out[name]).Foreign); diff != "" {
-			t.Errorf("%s: foreign (-want +got):\n%s", name, diff)
-		}
-	}
-	if !c.exists(t, resource, "kept", "theirs") || c.exists(t, resource, "kept", "ours") {
-		t.Error("want theirs to stay and ours to go")
-	}
-	must(0, c.client.Resource(resource).Namespace("kept").Delete(t.Context(), "theirs", metav1.DeleteOptions{}))(t)
-	m.converge(t, gone)
-	if c.exists(t, namespaces, "", "kept") || c.exists(t, definitions, "", "widgets.kept.example.com") {
-		t.Error("with nothing foreign left they stay")
-	}
-}
-
 // whatControllersMadeHoldsNothing prunes a namespace that is full of consequences of ours.
-func whatControllersMadeHoldsNothing(t *testing.T, c cluster) {
-	m := c.member(t, nil)
+func whatControllersMadeHoldsNothing(t *testing.T, s server) {
+	m := s.start(t, nil)
 	m.converge(t, wish(t, "busy", "1", namespace("busy"),
 		"{apiVersion: apps/v1, kind: Deployment, metadata: {namespace: busy, name: d}, spec: {replicas: 2, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i}]}}}}",
 		"{apiVersion: v1, kind: Service, metadata: {namespace: busy, name: s}, spec: {selector: {a: b}, ports: [{port: 80}]}}",
 		"{apiVersion: v1, kind: ServiceAccount, metadata: {namespace: busy, name: robot}}",
 		"{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {namespace: busy, name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}}",
 		"{apiVersion: v1, kind: Secret, metadata: {namespace: busy, name: token, annotations: {kubernetes.io/service-account.name: robot}}, type: kubernetes.io/service-account-token}"))
-	must(c.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "secrets"}).Namespace("busy").Create(t.Context(), object(t,
+	must(s.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "secrets"}).Namespace("busy").Create(t.Context(), object(t,
 		"{apiVersion: v1, kind: Secret, metadata: {namespace: busy, name: default-token, annotations: {kubernetes.io/service-account.name: default}}, type: kubernetes.io/service-account-token}"), metav1.CreateOptions{}))(t)
 	eventually(t, "controllers have done their part", func(ctx context.Context) error {
 		for resource, want := range map[schema.GroupVersionResource]int{
@@ -182,12 +138,12 @@ func whatControllersMadeHoldsNothing(t *testing.T, c cluster) {
 			{Version: "v1", Resource: "serviceaccounts"}: 2, {Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"}: 1,
 			{Version: "v1", Resource: "events"}: 3,
 		} {
-			list, err := c.client.Resource(resource).Namespace("busy").List(ctx, metav1.ListOptions{})
+			list, err := s.client.Resource(resource).Namespace("busy").List(ctx, metav1.ListOptions{})
 			if err != nil || len(list.Items) < want {
 				return fmt.Errorf("%s: %d, want %d: %w", resource.Resource, len(list.Items), want, err)
 			}
 		}
-		token, err := c.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "secrets"}).Namespace("busy").Get(ctx, "default-token", metav1.GetOptions{})
+		token, err := s.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "secrets"}).Namespace("busy").Get(ctx, "default-token", metav1.GetOptions{})
 		if err != nil || token.GetAnnotations()["kubernetes.io/service-account.uid"] == "" {
 			return fmt.Errorf("the token is not filled in: %w", err)
 		}
@@ -197,32 +153,5 @@ func whatControllersMadeHoldsNothing(t *testing.T, c cluster) {
 		if out.Err != nil {
 			t.Errorf("%s: %v", name, out.Err)
 		}
-	}
-}
-
-// anAdoptedVolumeStays: its data is older than the commit that named it.
-func anAdoptedVolumeStays(t *testing.T, c cluster) {
-	m := c.member(t, nil)
-	claim := func(name string) string {
-		return "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {namespace: volumes, name: " + name + "}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}}"
-	}
-	m.converge(t, wish(t, "volumes-ns", "1", namespace("volumes")))
-	client := c.client.Resource(claims).Namespace("volumes")
-	must(client.Create(t.Context(), object(t, claim("theirs")), metav1.CreateOptions{FieldManager: "kubectl-create"}))(t)
-	m.converge(t, wish(t, "volumes", "1", claim("theirs"), claim("ours")))
-	out := m.outcomes(t, wish(t, "volumes", "2"))
-	if h := held(t, out["PersistentVolumeClaim theirs"]); !strings.Contains(h.Error(), "kubectl-create created it before gitfleet applied it") {
-		t.Errorf("the error does not say why: %v", h)
-	}
-	if err := out["PersistentVolumeClaim ours"].Err; err != nil {
-		t.Errorf("the one that gitfleet created: %v", err)
-	}
-	m.observed(t, nil)
-	out = m.executeAll(t, m.plan(wish(t, "volumes", "2"), wish(t, "volumes-ns", "2")))
-	if h := held(t, out["Namespace volumes"]); len(h.Foreign) != 1 || h.Foreign[0].Name != "theirs" {
-		t.Errorf("the namespace around it: %v", h)
-	}
-	if !c.exists(t, claims, "volumes", "theirs") {
-		t.Error("the adopted claim is gone")
 	}
 }

@@ -1,0 +1,82 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gitfleet/gitfleet/api"
+	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/fleet"
+	"github.com/gitfleet/gitfleet/report"
+)
+
+// guard holds back deleting when it is more than a commit usually means to delete. The word of a person in Git lets it go:
+// see api.TrailerConfirm.
+type guard struct {
+	digest   string // the wish that it is about
+	removals int    // how many objects that wish would delete, when it was held
+	held     string // why nothing may be deleted; empty when it may
+	waiting  bool   // held only until every member within reach has shown what it holds
+}
+
+// guardRemovals looks at all plans together and reports whether it changed its mind, so that they must be made again. Once
+// a wish is held it stays so, however few objects are left, until it is confirmed or another wish comes.
+func (l *Loop) guardRemovals(now time.Time) (changed bool) {
+	before := l.guard
+	g := guard{digest: l.schedule.digest}
+	removals, listed := l.countRemovals()
+	switch {
+	case slices.Contains(l.wish.confirmed, g.digest):
+	case before.digest == g.digest && before.held != "" && !before.waiting:
+		g = before
+		g.removals = max(g.removals, removals)
+	case apply.TooMany(removals, listed, l.opt.Threshold):
+		g.removals = removals
+		g.held = fmt.Sprintf("this commit would delete %d of %d objects: if that is meant, push a commit with the trailer \"%s: %s\"; git commit --allow-empty will do",
+			removals, listed, api.TrailerConfirm, g.digest)
+	case removals > 0 && now.Before(l.started.Add(acquaintance)) && !l.seenAll():
+		g.held, g.waiting = "other members have not shown yet what they hold, so nobody knows how much is deleted in all", true
+	}
+	l.guard = g
+	if g.held != before.held {
+		if g.held != "" && !g.waiting {
+			l.opt.Log.Warn("deleting waits for a person's word", "objects", g.removals, "trailer", api.TrailerConfirm+": "+g.digest)
+		}
+		l.version++
+		return true
+	}
+	return false
+}
+
+// countRemovals counts what the plans would delete or hold back, and what the inventories list.
+func (l *Loop) countRemovals() (removals, listed int) {
+	from := sourceName(l.wish.Revision, l.opt.Paths)
+	for _, m := range l.members {
+		removals += m.removals
+		for _, p := range m.live.Parents {
+			if p.Source == from {
+				listed += len(p.Items)
+			}
+		}
+	}
+	return removals, listed
+}
+
+// seenAll tells whether every member within reach has shown what it holds.
+func (l *Loop) seenAll() bool {
+	for _, m := range l.members {
+		if m.conn != nil && m.state.Phase != fleet.Unreachable && (m.state.Phase != fleet.Ready || !m.live.Complete) {
+			return false
+		}
+	}
+	return true
+}
+
+// confirmation asks for a person's word, when something waits for it.
+func (l *Loop) confirmation() *report.Confirmation {
+	if l.guard.held == "" || l.guard.waiting {
+		return nil
+	}
+	return &report.Confirmation{Digest: l.guard.digest, Removals: l.guard.removals, Message: l.guard.held}
+}
