@@ -85,16 +85,17 @@ type Hub interface {
 
 // Options is everything the loop is wired with.
 type Options struct {
-	Repository Repository
-	Builder    Builder
-	Fleet      Fleet
-	Store      *Store
-	Hub        Hub             // nil without a hub
-	HubChanged <-chan struct{} // holds a token when the hub may show something else than was published
-	Provider   mcs.Provider    // nil without load balancers
-	Paths      []string        // directories of the repository to render; empty for all of it
-	TakeOver   bool            // inventories of other sources are taken over
-	Interval   time.Duration   // between two looks at the repository
+	Repository   Repository
+	Builder      Builder
+	Fleet        Fleet
+	Store        *Store
+	Hub          Hub             // nil without a hub
+	HubChanged   <-chan struct{} // holds a token when the hub may show something else than was published
+	Provider     mcs.Provider    // nil without load balancers
+	Paths        []string        // directories of the repository to render; empty for all of it
+	TakeOver     bool            // inventories of other sources are taken over
+	Confinements []Confinement   // whose rights the placements of a directory have
+	Interval     time.Duration   // between two looks at the repository
 	// SourceChanged holds a token when the repository may have changed, so that it is looked at now; nil when nothing tells.
 	SourceChanged <-chan struct{}
 	Verify        time.Duration   // in which every object is verified by a dry run once; 0 for never

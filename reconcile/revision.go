@@ -132,6 +132,9 @@ func (l *Loop) renderRevision(ctx context.Context, rev source.Revision, since st
 	if err != nil {
 		return rendered{err: err}
 	}
+	if errs := confine(desired, l.opt.Confinements); len(errs) > 0 {
+		return rendered{err: errs}
+	}
 	if since == rev.Commit {
 		since = "" // it is in force already: what was confirmed on the way to it is remembered
 	}

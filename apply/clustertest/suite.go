@@ -48,9 +48,12 @@ type part struct {
 var everywhere = []part{
 	{"adopted", existingObjectsAreAdopted},
 	{"cancelled", whatWasDoneBeforeTheCutIsRecorded},
+	{"confirmed", removalsWaitForAPerson},
 	{"damped", repairsAreDamped},
 	{"definitions-first", definitionsComeBeforeTheirObjects},
+	{"drift-author", driftNamesItsAuthor},
 	{"fenced", aSecondWriterIsFenced},
+	{"given-away", aGivenFieldIsSomebodyElses},
 	{"held-definition", aDefinitionWithForeignObjectsStays},
 	{"held-namespace", aNamespaceWithForeignContentStays},
 	{"held-shared", aNamespaceWithAnotherRepositorysObjectsStays},
@@ -62,6 +65,7 @@ var everywhere = []part{
 	{"not-ours", whatIsNotOursStays},
 	{"only-what-changed", onlyWhatChangedIsWritten},
 	{"partial-failure", oneFailureStopsNothingElse},
+	{"suspended", aSuspendedSetIsLeftAsItIs},
 	{"terminating", aTerminatingNamespaceIsWaitedFor},
 	{"unreachable", anUnreachableMemberForgetsNothing},
 }

@@ -33,6 +33,7 @@ type chaosFleet struct {
 	servers map[string]*memfleet.Server
 	branch  *branch
 	state   string
+	started []*program
 }
 
 func newChaosFleet(t *testing.T, members int) *chaosFleet {
@@ -57,7 +58,11 @@ func (f *chaosFleet) directory(name string) string {
 	return dir
 }
 
+// close ends what was started and takes everything away.
 func (f *chaosFleet) close() {
+	for _, p := range f.started {
+		p.stop(f.t)
+	}
 	for _, s := range f.servers {
 		s.Close()
 	}
@@ -79,7 +84,8 @@ type program struct {
 	proxies map[string]*memfleet.Proxy
 	dir     string // of its kubeconfigs
 	cancel  context.CancelFunc
-	done    chan struct{}
+	done    chan struct{} // closed when it has ended
+	ending  sync.Once
 	log     journal
 }
 
@@ -114,6 +120,7 @@ func (f *chaosFleet) startIn(state string, rule memfleet.Rule) *program {
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
+	f.started = append(f.started, p)
 	go func() {
 		defer close(p.done)
 		p.loop.Run(ctx)
@@ -130,22 +137,24 @@ func (p *program) kill(t *testing.T) {
 	p.stop(t)
 }
 
-// stop ends the process as SIGTERM does.
+// stop ends the process as SIGTERM does. It may be called again.
 func (p *program) stop(t *testing.T) {
 	t.Helper()
 	p.cancel()
-	select {
-	case <-p.done:
-	case <-time.After(patience):
-		t.Fatalf("gitfleet does not end\n%s", p.log.tail())
-	}
-	for _, proxy := range p.proxies {
-		proxy.Close()
-	}
-	if err := p.store.Close(); err != nil {
-		t.Fatal(err)
-	}
-	removeAll(t, p.dir)
+	p.ending.Do(func() {
+		select {
+		case <-p.done:
+		case <-time.After(patience):
+			t.Errorf("gitfleet does not end\n%s", p.log.tail())
+		}
+		for _, proxy := range p.proxies {
+			proxy.Close()
+		}
+		if err := p.store.Close(); err != nil {
+			t.Error(err)
+		}
+		removeAll(t, p.dir)
+	})
 }
 
 // converged tells what keeps commit from being in force everywhere.

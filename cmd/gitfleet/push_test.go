@@ -37,6 +37,15 @@ func TestFleet(t *testing.T) {
 		{"FaultsDeleteNothing", testFaultsDeleteNothing},
 		{"Idle", testIdle},
 		{"Once", testOnce},
+		{"Order", testOrder},
+		{"Fields", testFields},
+		{"Suspend", testSuspend},
+		{"Account", testAccount},
+		{"Drift", testDrift},
+		{"Guard", testGuard},
+		{"Worktree", testWorktree},
+		{"TwoProcesses", testTwoProcesses},
+		{"Rotate", testRotate},
 	} {
 		ok := t.Run(story.name, func(t *testing.T) {
 			s := *w

@@ -10,11 +10,13 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/gitfleet/gitfleet/api/crd"
 	"github.com/gitfleet/gitfleet/apply"
@@ -41,6 +43,7 @@ type runOptions struct {
 	interval      time.Duration
 	once          bool
 	takeOver      bool
+	accounts      []string
 	confirmAbove  int
 	verify        time.Duration
 	timeout       time.Duration
@@ -93,6 +96,7 @@ context of the same name in the files or directories given by --kubeconfig. No k
 	flags.DurationVar(&o.interval, "interval", 15*time.Second, "time between two looks at the repository")
 	flags.BoolVar(&o.once, "once", false, "make one full pass, then exit: 0 when converged, 1 when not")
 	flags.BoolVar(&o.takeOver, "take-over", false, "own what was placed from another repository, branch or --path under the same placement names: once, after the repository moved")
+	flags.StringArrayVar(&o.accounts, "service-account", nil, "DIR=NAMESPACE/NAME: placements written below DIR act as that ServiceAccount of the members; may be given again")
 	flags.IntVar(&o.confirmAbove, "confirm-above", 100, "how many objects a commit may delete before a person must confirm it with a trailer in a commit; 0 for any number")
 	flags.DurationVar(&o.verify, "verify-every", 24*time.Hour, "time in which every object is verified once by a dry run, for what its metadata cannot show; 0 for never")
 	flags.DurationVar(&o.timeout, "timeout", 5*time.Minute, "with --once: how long to wait for health")
@@ -132,7 +136,25 @@ func (o *runOptions) validate() error {
 	case o.timeout <= 0:
 		return fmt.Errorf("--timeout %s: must be positive", o.timeout)
 	}
-	return nil
+	_, err := o.confinements()
+	return err
+}
+
+// confinements reads the --service-account flags.
+func (o *runOptions) confinements() ([]reconcile.Confinement, error) {
+	var list []reconcile.Confinement
+	for _, arg := range o.accounts {
+		dir, account, ok := strings.Cut(arg, "=")
+		namespace, name, named := strings.Cut(account, "/")
+		if !ok || !named || dir == "" || len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {
+			return nil, fmt.Errorf("--service-account %q: want DIR=NAMESPACE/NAME, such as teams/web=web/deployer", arg)
+		}
+		if dir = path.Clean(dir); path.IsAbs(dir) || strings.HasPrefix(dir, "..") {
+			return nil, fmt.Errorf("--service-account %q: the directory is one of the repository, from its root", arg)
+		}
+		list = append(list, reconcile.Confinement{Dir: dir, Account: account})
+	}
+	return list, nil
 }
 
 // instance is who this process is to another one on the same members.
@@ -161,8 +183,12 @@ func run(ctx context.Context, o runOptions, stdout, stderr io.Writer) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, repository.close()) }()
+	confinements, err := o.confinements()
+	if err != nil {
+		return err
+	}
 	opt := reconcile.Options{Repository: repository, SourceChanged: repository.changed, Paths: o.paths, Interval: o.interval,
-		TakeOver: o.takeOver, Threshold: o.threshold(), Verify: o.verify, Log: log}
+		TakeOver: o.takeOver, Confinements: confinements, Threshold: o.threshold(), Verify: o.verify, Log: log}
 	identity := strings.Join(append([]string{o.repository.url, o.repository.ref}, o.paths...), "\n")
 	if opt.Store, err = reconcile.OpenStore(o.stateDir, identity); err != nil {
 		return err

@@ -33,6 +33,7 @@ type world struct {
 	t       *testing.T
 	fleet   *realfleet.Fleet
 	dir     string
+	access  string                     // directory of the kubeconfigs: members/ and fleet.kubeconfig
 	proxies map[string]*memfleet.Proxy // by member
 	hub     *memfleet.Proxy
 	state   string
@@ -43,16 +44,33 @@ func newWorld(t *testing.T, members int) *world {
 	if testing.Short() {
 		t.Skip("needs real API servers")
 	}
-	w := &world{t: t, fleet: realfleet.Start(t, members), dir: t.TempDir(), proxies: map[string]*memfleet.Proxy{}}
-	if err := os.Mkdir(filepath.Join(w.dir, "members"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range w.fleet.Members {
-		w.proxies[name] = w.proxy(name, filepath.Join(w.dir, "members"))
-	}
-	w.hub = w.proxy("fleet", w.dir)
+	w := &world{t: t, fleet: realfleet.Start(t, members), dir: t.TempDir()}
+	w.access = w.dir
+	w.stepBetween()
 	w.fresh()
 	return w
+}
+
+// stepBetween starts proxies before all API servers and writes the kubeconfigs that lead through them.
+func (w *world) stepBetween() {
+	w.t.Helper()
+	if err := os.Mkdir(filepath.Join(w.access, "members"), 0o700); err != nil {
+		w.t.Fatal(err)
+	}
+	w.proxies = map[string]*memfleet.Proxy{}
+	for _, name := range w.fleet.Members {
+		w.proxies[name] = w.proxy(name, filepath.Join(w.access, "members"))
+	}
+	w.hub = w.proxy("fleet", w.access)
+}
+
+// beside returns the world of another gitfleet on the same fleet and repository: with a memory and proxies of its own.
+func (w *world) beside() *world {
+	w.t.Helper()
+	o := *w
+	o.state, o.access = w.t.TempDir(), w.t.TempDir()
+	o.stepBetween()
+	return &o
 }
 
 func (w *world) proxy(context, dir string) *memfleet.Proxy {
@@ -172,8 +190,8 @@ type process struct {
 func (w *world) start(args ...string) *process {
 	w.t.Helper()
 	p := &process{t: w.t}
-	all := append([]string{"run", "--repo", "file://" + w.remote(), "--kubeconfig", filepath.Join(w.dir, "members"),
-		"--hub-kubeconfig", filepath.Join(w.dir, "fleet.kubeconfig"), "--state-dir", w.state, "--interval", "200ms",
+	all := append([]string{"run", "--repo", "file://" + w.remote(), "--kubeconfig", filepath.Join(w.access, "members"),
+		"--hub-kubeconfig", filepath.Join(w.access, "fleet.kubeconfig"), "--state-dir", w.state, "--interval", "200ms",
 		"--listen", "127.0.0.1:0", "--load-balancer", "local", "--local-dial-map", "10.0.0.0/8=127.0.0.0/8"}, args...)
 	p.cmd = exec.Command(os.Args[0], all...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -293,6 +311,47 @@ func (p *process) awaitConverged(commit string) report.Report {
 		}
 		return fmt.Errorf("not converged:\n%s%s", report.Summary(r), data)
 	})
+}
+
+// ask has another command of gitfleet ask this one, and returns what it prints.
+func (p *process) ask(args ...string) string {
+	p.t.Helper()
+	out, err := p.asked(args...)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return out
+}
+
+func (p *process) asked(args ...string) (string, error) {
+	var out, errs bytes.Buffer
+	if code := execute(context.Background(), append(args, "--server", p.url), strings.NewReader(""), &out, &errs); code != exitOK {
+		return "", fmt.Errorf("gitfleet %s: exit %d: %s", strings.Join(args, " "), code, errs.String())
+	}
+	return out.String(), nil
+}
+
+// awaitSaid waits until a command that asks this gitfleet prints all of these words.
+func (p *process) awaitSaid(command []string, words ...string) {
+	p.t.Helper()
+	realfleet.Eventually(p.t, patience, func() error {
+		out, err := p.asked(command...)
+		if err != nil {
+			return err
+		}
+		for _, word := range words {
+			if !strings.Contains(out, word) {
+				return fmt.Errorf("gitfleet %s does not say %q:\n%s", strings.Join(command, " "), word, out)
+			}
+		}
+		return nil
+	})
+}
+
+// awaitExplained waits until gitfleet explains what with all of these words.
+func (p *process) awaitExplained(what string, words ...string) {
+	p.t.Helper()
+	p.awaitSaid([]string{"explain", what}, words...)
 }
 
 func rename(t *testing.T, from, to string) {

@@ -1,0 +1,38 @@
+package reconcile
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/gitfleet/gitfleet/render"
+)
+
+func TestConfine(t *testing.T) {
+	confinements := []Confinement{{"teams", "teams/all"}, {"teams/web", "web/deployer"}, {"team", "x/x"}}
+	for _, test := range []struct{ reason, file, named, want string }{
+		{"outside every directory nothing is decided", "base/p.yaml", "", ""},
+		{"and an account may be chosen", "base/p.yaml", "a/b", "a/b"},
+		{"below a directory its account counts", "teams/shop/p.yaml", "", "teams/all"},
+		{"the innermost of two", "teams/web/p.yaml", "", "web/deployer"},
+		{"a directory is no prefix of a name", "teams.yaml", "", ""},
+		{"saying the same is no mistake", "teams/web/deep/p.yaml", "web/deployer", "web/deployer"},
+	} {
+		p := placementOf("p")
+		p.Origin.File, p.Directives.ServiceAccount = test.file, test.named
+		d := &render.Desired{Placements: []render.Placement{p}}
+		if errs := confine(d, confinements); len(errs) > 0 || d.Placements[0].Directives.ServiceAccount != test.want {
+			t.Errorf("%s: acts as %q, want %q (%v)", test.reason, d.Placements[0].Directives.ServiceAccount, test.want, errs)
+		}
+	}
+	p := placementOf("p")
+	p.Origin.File, p.Directives.ServiceAccount = "teams/web/p.yaml", "kube-system/admin"
+	errs := confine(&render.Desired{Placements: []render.Placement{p}}, confinements)
+	if len(errs) != 1 || !strings.Contains(errs[0].Error(), "web/deployer") || !strings.Contains(errs[0].Error(), "teams/web/p.yaml: document 2: metadata.annotations[") {
+		t.Errorf("a placement that names another account gives %v; want one error with file, document, field and the account", errs)
+	}
+	all := []Confinement{{".", "a/b"}}
+	d := &render.Desired{Placements: []render.Placement{placementOf("p")}}
+	if errs := confine(d, all); len(errs) > 0 || d.Placements[0].Directives.ServiceAccount != "a/b" {
+		t.Errorf("a confinement of the whole repository: %q, %v", d.Placements[0].Directives.ServiceAccount, errs)
+	}
+}
