@@ -178,7 +178,6 @@ func (d *setDiffer) admit(p *SetPlan, w *walked) (moved bool) {
 		if c.Repair && d.hold(p, c) {
 			continue
 		}
-		c.Object = Stamp(d.set.Name, n.target)
 		changes = append(changes, c)
 		p.Widen = p.Widen || !n.listed
 		moved = moved || !c.Repair

@@ -3,11 +3,11 @@ package apply
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"strconv"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/gitfleet/gitfleet/api"
 )
@@ -18,31 +18,41 @@ import (
 // Whoever changes or removes a value that we own takes the field out of this entry, so an unchanged hash means that nobody
 // has; docs/design.md, "Drift without reading bodies", lists the exceptions.
 func EntryHash(entries []metav1.ManagedFieldsEntry) string {
-	for _, e := range entries {
-		if e.Manager != api.FieldManager || e.Operation != metav1.ManagedFieldsOperationApply || e.Subresource != "" {
+	for i := range entries {
+		e := &entries[i]
+		if !isOurs(*e) {
 			continue
 		}
-		fields := []byte("{}")
-		if e.FieldsV1 != nil {
-			fields = canonical(e.FieldsV1.GetRawBytes())
+		if e.FieldsV1 == nil {
+			return hashFields(e.APIVersion, []byte("{}"))
 		}
-		return digest([]byte(e.APIVersion), fields)
+		return hashFields(e.APIVersion, e.FieldsV1.GetRawBytes())
 	}
 	return ""
 }
 
-// canonical sorts the keys of a JSON document: the order in which an API server prints a field set depends on whether it
-// passed through a Go struct or a map. What is no JSON is returned as it is, to be digested byte for byte.
-func canonical(raw []byte) []byte {
-	var v any
-	if json.Unmarshal(raw, &v) != nil {
-		return raw
+// entryHashOf is EntryHash of an object. Of one that was decoded into maps it looks at our entry only: to convert all of them
+// costs more than the rest of Observe.
+func entryHashOf(m metav1.Object) string {
+	u, ok := m.(*unstructured.Unstructured)
+	if !ok {
+		return EntryHash(m.GetManagedFields())
 	}
-	out, err := json.Marshal(v)
-	if err != nil {
-		return raw
+	field, _, _ := unstructured.NestedFieldNoCopy(u.Object, "metadata", "managedFields")
+	entries, _ := field.([]any)
+	for _, entry := range entries {
+		e, _ := entry.(map[string]any)
+		text := func(key string) string { s, _ := e[key].(string); return s }
+		if !isOurs(metav1.ManagedFieldsEntry{Manager: text("manager"), Operation: metav1.ManagedFieldsOperationType(text("operation")), Subresource: text("subresource")}) {
+			continue
+		}
+		fields, isMap := e["fieldsV1"].(map[string]any)
+		if raw, ok := appendFields(nil, fields); ok && isMap {
+			return hashFields(text("apiVersion"), raw)
+		}
+		break
 	}
-	return out
+	return EntryHash(m.GetManagedFields())
 }
 
 // digest is a short SHA-256 over parts: 96 bits, enough to tell versions of one object apart and cheap in an inventory.
@@ -62,7 +72,7 @@ func Observe(ref api.Ref, m metav1.Object) LiveObject {
 		UID:             m.GetUID(),
 		ResourceVersion: m.GetResourceVersion(),
 		SetID:           m.GetLabels()[api.ApplySetPartOfLabel],
-		EntryHash:       EntryHash(m.GetManagedFields()),
+		EntryHash:       entryHashOf(m),
 		Controlled:      metav1.GetControllerOfNoCopy(m) != nil,
 		Health:          Health{Status: Current},
 	}

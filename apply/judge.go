@@ -40,9 +40,9 @@ func (n *need) action() Action {
 	return Create
 }
 
-// change returns what mends it, without the object to apply.
+// change returns what mends it.
 func (n *need) change() Change {
-	return Change{Action: n.action(), Ref: n.target.Ref, Reason: n.reason, Verify: n.verify, Live: n.live,
+	return Change{Action: n.action(), Ref: n.target.Ref, Target: n.target, Reason: n.reason, Verify: n.verify, Live: n.live,
 		Repair:  n.cause == drifted || n.cause == doubted,
 		HandOut: n.target.HandOut, Recreate: n.target.Directives.Recreate}
 }

@@ -14,7 +14,6 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/gitfleet/gitfleet/api"
-	"github.com/gitfleet/gitfleet/render"
 )
 
 // Set is what one owner (a placement, or the service resolution) wants on one cluster. It becomes one KEP-3659 ApplySet.
@@ -139,11 +138,11 @@ const (
 type Change struct {
 	Action Action
 	Ref    api.Ref
-	Object render.Object // what to apply, label and hash included; zero for Delete
-	Reason string        // for a person: "new in 3f2a1b", "drifted: our fields were changed", "no longer rendered"
-	Repair bool          // undoes somebody else's change, and is damped when it comes back
-	Verify bool          // a dry-run apply must show a difference before anything is written
-	// HandOut are fields of Object that the object is created with, and that are no longer ours from then on.
+	Target *Target // what to apply, once it is stamped; nil for Delete
+	Reason string  // for a person: "new in 3f2a1b", "drifted: our fields were changed", "no longer rendered"
+	Repair bool    // undoes somebody else's change, and is damped when it comes back
+	Verify bool    // a dry-run apply must show a difference before anything is written
+	// HandOut are fields of Target that the object is created with, and that are no longer ours from then on.
 	HandOut  []fieldpath.Path
 	Recreate bool       // may be deleted and created again when a field that cannot be changed differs
 	Live     LiveObject // what was seen; zero for Create. Its UID and ResourceVersion are a Delete's preconditions

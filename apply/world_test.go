@@ -55,7 +55,7 @@ func (w *world) executeSet(p SetPlan) {
 		for _, c := range stage {
 			target := p.Set.Objects[slices.IndexFunc(p.Set.Objects, func(t *Target) bool { return t.Ref == c.Ref })]
 			it, lo := appliedObject(p.Set.Name, target)
-			lo.AppliedHash = c.Object.GetAnnotations()[api.AnnotationAppliedHash]
+			lo.AppliedHash = c.Target.Hash
 			if old, ok := w.live.Objects[c.Ref]; ok {
 				lo.UID, it.UID = old.UID, old.UID
 			}

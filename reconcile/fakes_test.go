@@ -213,7 +213,7 @@ func (s session) execute(set apply.SetPlan) {
 		for _, c := range stage {
 			uid := types.UID("uid of " + c.Ref.String())
 			s.objects[c.Ref] = apply.LiveObject{Ref: c.Ref, UID: uid, SetID: apply.SetID(set.Set.Name), EntryHash: "ours",
-				AppliedHash: c.Object.GetAnnotations()[api.AnnotationAppliedHash], Health: apply.Health{Status: apply.Current}}
+				AppliedHash: c.Target.Hash, Health: apply.Health{Status: apply.Current}}
 		}
 	}
 	for _, c := range set.Prune {

@@ -51,7 +51,7 @@ func (l *Loop) guardRemovals(now time.Time) (changed bool) {
 
 // countRemovals counts what the plans would delete or hold back, and what the inventories list.
 func (l *Loop) countRemovals() (removals, listed int) {
-	from := sourceName(l.wish.Revision, l.opt.Paths)
+	from := l.sourceName()
 	for _, m := range l.members {
 		removals += m.removals
 		for _, p := range m.live.Parents {

@@ -113,17 +113,8 @@ func (l *Loop) openMembers(ctx context.Context, now time.Time) {
 	registered := map[string]bool{}
 	for _, r := range l.wish.Members {
 		registered[r.Name] = true
-		m := l.members[r.Name]
-		if m == nil {
-			m = &member{name: r.Name}
-			m.ctx, m.gone = context.WithCancel(ctx)
-			l.members[r.Name] = m
-			l.stale.services = true
-		}
+		m := l.member(ctx, r.Name, now)
 		m.suspended = r.Directives.Suspend
-		if m.conn == nil && m.open.ready(now) {
-			l.openMember(m, now)
-		}
 		l.rememberMember(m, now)
 	}
 	for name, m := range l.members {
@@ -137,9 +128,35 @@ func (l *Loop) openMembers(ctx context.Context, now time.Time) {
 	}
 }
 
+// openRemembered opens the members of the last run while the wish is still being rendered: a restart is the sooner over.
+// Nothing is done to them before the wish is there.
+func (l *Loop) openRemembered(ctx context.Context, now time.Time) {
+	if l.memory.Applied.Commit == "" {
+		return
+	}
+	for name := range l.memory.Members {
+		l.member(ctx, name, now)
+	}
+}
+
+// member returns the member of that name, and opens it if that is due.
+func (l *Loop) member(ctx context.Context, name string, now time.Time) *member {
+	m := l.members[name]
+	if m == nil {
+		m = &member{name: name}
+		m.ctx, m.gone = context.WithCancel(ctx)
+		l.members[name] = m
+		l.stale.services = true
+	}
+	if m.conn == nil && m.open.ready(now) {
+		l.openMember(m, now)
+	}
+	return m
+}
+
 func (l *Loop) openMember(m *member, now time.Time) {
 	changed := make(chan struct{}, 1)
-	conn, err := l.opt.Fleet.Open(m.name, sourceName(l.wish.Revision, l.opt.Paths), func() {
+	conn, err := l.opt.Fleet.Open(m.name, l.sourceName(), func() {
 		select {
 		case changed <- struct{}{}:
 		default: // the loop has not looked since the last change; it will see this one too

@@ -269,6 +269,8 @@ func (l *Loop) step(ctx context.Context, now time.Time) (told bool) {
 		l.resolveServices(ctx, now)
 		l.planMembers(now)
 		l.remember()
+	} else {
+		l.openRemembered(ctx, now)
 	}
 	if now.Sub(l.Report().Time) < tellEvery {
 		return false

@@ -95,7 +95,7 @@ func (l *Loop) assignment(d *render.Desired, p render.Placement) placement.Assig
 // that nobody wants any more, which removes its objects.
 func (l *Loop) targetSets(m *member) []apply.Set {
 	sets := slices.Clone(l.schedule.targets[m.name])
-	from := sourceName(l.wish.Revision, l.opt.Paths)
+	from := l.sourceName()
 	_, servicesKnown := l.services.resolution.Objects[m.name]
 	if parent, ok := m.live.Parents[servicesSet]; servicesKnown && (len(m.imports) > 0 || ok && parent.Source == from) {
 		// With nothing to import there is nothing to own, and the inventory may be another source's.
@@ -122,6 +122,14 @@ func (l *Loop) targetSets(m *member) []apply.Set {
 	}
 	slices.SortFunc(sets, func(a, b apply.Set) int { return cmp.Compare(a.Name, b.Name) })
 	return sets
+}
+
+// sourceName names where the wish comes from, as inventories record it.
+func (l *Loop) sourceName() string {
+	if l.wish == nil {
+		return sourceName(l.memory.Applied, l.opt.Paths)
+	}
+	return sourceName(l.wish.Revision, l.opt.Paths)
 }
 
 // sourceName names where a wish comes from, as inventories record it: "https://git.example.com/fleet.git main apps".

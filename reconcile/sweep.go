@@ -21,7 +21,7 @@ func (l *Loop) sweep(m *member, now time.Time) {
 		return
 	}
 	m.sweptFor = m.inventories
-	from := sourceName(l.wish.Revision, l.opt.Paths)
+	from := l.sourceName()
 	var items []apply.Item
 	for _, name := range slices.Sorted(maps.Keys(m.live.Parents)) {
 		if p := m.live.Parents[name]; p.Source == from {

@@ -32,7 +32,7 @@ func (x *execution) awaitDefinitions(ctx context.Context, steps []step) {
 		if awaitEstablished(ctx, x.session.Dynamic().Resource(definitions), st.change.Ref.Name) != nil {
 			continue
 		}
-		for _, gvk := range apply.Defines(st.change.Object.Unstructured) {
+		for _, gvk := range apply.Defines(st.change.Target.Unstructured) {
 			until(ctx, func() bool { // the session's own watch of definitions is about to show it
 				_, err := x.session.Mapping(ctx, gvk)
 				return !meta.IsNoMatchError(err)

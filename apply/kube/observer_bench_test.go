@@ -24,10 +24,10 @@ func BenchmarkLive(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	maps := client.Resource(configMaps).Namespace("bench")
+	maps := client.Resource(configMaps).Namespace("default")
 	for i := range objects {
 		u := &unstructured.Unstructured{}
-		if err := u.UnmarshalJSON(fmt.Appendf(nil, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"namespace":"bench","name":"c-%d","labels":{%q:%q}}}`,
+		if err := u.UnmarshalJSON(fmt.Appendf(nil, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"namespace":"default","name":"c-%d","labels":{%q:%q}}}`,
 			i, api.ApplySetPartOfLabel, apply.SetID("bench"))); err != nil {
 			b.Fatal(err)
 		}

@@ -79,7 +79,7 @@ func ownershipPatch(version string, entries []metav1.ManagedFieldsEntry) ([]byte
 // checkHandOut refuses to give away what is a part of something that has one owner: left out, it would be lost. An object
 // that is not ours yet shows that in a dry run only.
 func (w *writing) checkHandOut(ctx context.Context) error {
-	object := w.change.Object.Unstructured
+	object := w.object
 	entries := w.live.GetManagedFields()
 	if apply.EntryHash(entries) == "" {
 		whole, err := json.Marshal(object.Object)

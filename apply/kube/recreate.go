@@ -56,7 +56,7 @@ func (w *writing) recreate(ctx context.Context, out apply.Outcome, fixed []strin
 	w.wrote(written{ref: c.Ref, uid: lv.UID})
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.set.done[c.Ref] = apply.Item{Ref: c.Ref, Version: c.Object.GroupVersionKind().Version} // not created yet
+	w.set.done[c.Ref] = apply.Item{Ref: c.Ref, Version: c.Target.Version} // not created yet
 	out.Note = fmt.Sprintf("deleted, to be created anew once it is gone: %s cannot be changed", fields)
 	return out, nil
 }
@@ -71,7 +71,7 @@ func (w *writing) keep() string {
 		return "it is being deleted already"
 	case apply.EntryHash(w.live.GetManagedFields()) == "" || w.owned(w.set.plan.Set.Source).Foreign(c.Ref, w.live):
 		return "gitfleet did not create it; delete it with kubectl if that is what you want"
-	case w.live.GetAnnotations()[api.AnnotationAppliedHash] == c.Object.GetAnnotations()[api.AnnotationAppliedHash]:
+	case w.live.GetAnnotations()[api.AnnotationAppliedHash] == c.Target.Hash:
 		return "it was created from this very manifest, and something else sets that field, an admission webhook perhaps"
 	}
 	return ""
@@ -81,7 +81,7 @@ func (w *writing) keep() string {
 // old one is still there.
 func (w *writing) prove(ctx context.Context) error {
 	c := w.change
-	body := newcomer(c.Object.Unstructured, w.live)
+	body := newcomer(w.object, w.live)
 	raw, err := json.Marshal(body.Object)
 	if err != nil {
 		return fmt.Errorf("apply %s: %w", c.Ref, err)

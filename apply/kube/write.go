@@ -21,6 +21,7 @@ type writing struct {
 	*execution
 	step
 	target target
+	object *unstructured.Unstructured // as it is wished
 	live   *unstructured.Unstructured // before the apply, if it was looked at: nil otherwise, and when it was not there
 	body   []byte                     // what is applied
 }
@@ -29,11 +30,11 @@ type writing struct {
 func (x *execution) apply(ctx context.Context, st step) (apply.Outcome, error) {
 	c := st.change
 	out := apply.Outcome{Ref: c.Ref, Action: c.Action}
-	mapping, err := x.session.Mapping(ctx, c.Object.GroupVersionKind())
+	mapping, err := x.session.Mapping(ctx, c.Target.GroupVersionKind())
 	if err != nil {
 		return out, refusal("patch", c.Ref, "", err)
 	}
-	w := &writing{execution: x, step: st}
+	w := &writing{execution: x, step: st, object: apply.Stamp(st.set.plan.Set.Name, c.Target).Unstructured}
 	if w.target, err = x.target(mapping, c.Ref, st.set.plan.Set.Account); err != nil {
 		return out, err
 	}
@@ -58,7 +59,7 @@ func (x *execution) apply(ctx context.Context, st step) (apply.Outcome, error) {
 // applied to a new object only; an older one of ours gives them up first, because leaving them out would reset them.
 func (w *writing) prepare(ctx context.Context) error {
 	c := w.change
-	send := c.Object.Unstructured
+	send := w.object
 	if c.Verify || c.Repair || len(c.HandOut) > 0 {
 		if err := w.look(ctx); err != nil {
 			return err
@@ -159,12 +160,12 @@ func (w *writing) settle(ctx context.Context, u *unstructured.Unstructured) erro
 	}
 	entries := u.GetManagedFields()
 	if len(w.change.HandOut) > 0 {
-		if err := apply.CheckHandOut(w.change.Object.Unstructured, entries, w.change.HandOut); err != nil {
+		if err := apply.CheckHandOut(w.object, entries, w.change.HandOut); err != nil {
 			return w.indivisible(err)
 		}
 	}
 	w.observer.verified(w.change.Ref, w.began)
-	item := apply.Item{Ref: w.change.Ref, Version: w.change.Object.GroupVersionKind().Version,
+	item := apply.Item{Ref: w.change.Ref, Version: w.change.Target.Version,
 		UID: u.GetUID(), EntryHash: apply.EntryHash(entries)}
 	w.mu.Lock()
 	defer w.mu.Unlock()
