@@ -122,7 +122,7 @@ func (s *Session) watchOwn() {
 		Key:      "fleet/crds",
 		Resource: schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"},
 		Metadata: true,
-		Reduce:   func(u *unstructured.Unstructured) any { return u.GetResourceVersion() },
+		Reduce:   func(u *unstructured.Unstructured) any { return Definition{u.GetResourceVersion(), u.GetLabels()} },
 	})
 	s.definitions.onChange = s.catalog.definitionChanged
 	s.definitions.builtin = true
@@ -230,6 +230,21 @@ func (s *Session) NamespacedResources(ctx context.Context, verbs ...string) ([]*
 
 // Nodes returns the number of nodes, as last seen; known is false until they were counted for the first time.
 func (s *Session) Nodes() (n int, known bool) { return s.nodes.count() }
+
+// Definition is what is kept of a CustomResourceDefinition.
+type Definition struct {
+	ResourceVersion string
+	Labels          map[string]string // not to be modified
+}
+
+// Definition returns a CustomResourceDefinition by its name, as last seen. The error tells why what is seen may not be all
+// there is: then found means nothing when it is false.
+func (s *Session) Definition(name string) (d Definition, found bool, err error) {
+	err = s.definitions.Err() // asked before the content is read, which can only be newer
+	kept, found := s.definitions.Get("", name)
+	d, _ = kept.(Definition)
+	return d, found, err
+}
 
 // Watch starts watching what spec describes, or returns the watch that already has spec's key (whatever else spec
 // says). It keeps its last content while the member is unreachable and continues by itself when it is back, or when the

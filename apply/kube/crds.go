@@ -13,6 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"k8s.io/client-go/dynamic"
+
 	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/fleet"
@@ -25,11 +27,10 @@ const definitionsLimit = 30 * time.Second
 // api.LabelCRDRevision; one without that label is somebody else's, and only checked.
 type CRDs struct {
 	session *fleet.Session
-	watch   *fleet.Watch
 	wanted  []*unstructured.Unstructured
 }
 
-// NewCRDs starts to watch the definitions on the member of s. crds are not modified.
+// NewCRDs returns what keeps crds on the member of s. They are not modified.
 func NewCRDs(s *fleet.Session, crds []*unstructured.Unstructured) *CRDs {
 	c := &CRDs{session: s}
 	for _, crd := range crds {
@@ -42,7 +43,6 @@ func NewCRDs(s *fleet.Session, crds []*unstructured.Unstructured) *CRDs {
 		crd.SetLabels(labels)
 		c.wanted = append(c.wanted, crd)
 	}
-	c.watch = s.Watch(fleet.WatchSpec{Key: "apply/definitions", Resource: definitions, Reduce: reduceDefinition})
 	return c
 }
 
@@ -54,19 +54,6 @@ func edition(crd *unstructured.Unstructured) string {
 	}
 	sum := sha256.Sum256(raw)
 	return fmt.Sprintf("%x", sum[:8])
-}
-
-// definition is what is kept of a CustomResourceDefinition on the member.
-type definition struct {
-	version     string // resourceVersion
-	edition     string // our label; "" on somebody else's
-	served      string // versions, separated by commas
-	established bool
-}
-
-func reduceDefinition(u *unstructured.Unstructured) any {
-	return definition{version: u.GetResourceVersion(), edition: u.GetLabels()[api.LabelCRDRevision],
-		served: served(u), established: isEstablished(u)}
 }
 
 func served(u *unstructured.Unstructured) string {
@@ -83,8 +70,12 @@ func served(u *unstructured.Unstructured) string {
 func (c *CRDs) Ensure(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, definitionsLimit)
 	defer cancel()
-	known := until(ctx, func() bool { return c.watch.Synced() || c.session.State().Phase == fleet.Unreachable })
-	if err := c.watch.Err(); err != nil || !known {
+	var err error
+	known := until(ctx, func() bool {
+		_, _, err = c.session.Definition("")
+		return err == nil || c.session.State().Phase == fleet.Unreachable
+	})
+	if err != nil || !known {
 		return fmt.Errorf("definitions that gitfleet needs: %w", errors.Join(err, context.Cause(ctx)))
 	}
 	var errs []error
@@ -97,48 +88,62 @@ func (c *CRDs) Ensure(ctx context.Context) error {
 }
 
 func (c *CRDs) ensure(ctx context.Context, crd *unstructured.Unstructured) error {
-	name := crd.GetName()
+	name, edition := crd.GetName(), crd.GetLabels()[api.LabelCRDRevision]
 	client := c.session.Dynamic().Resource(definitions)
-	kept, found := c.watch.Get("", name)
-	have, _ := kept.(definition)
+	have, found, err := c.session.Definition(name)
 	switch {
+	case err != nil:
+		return err
 	case !found:
 		if _, err := client.Create(ctx, crd, metav1.CreateOptions{FieldManager: api.FieldManager}); err != nil {
 			return refusal("create", api.RefOf(crd), definitions.Resource, err)
 		}
-	case have.edition == "":
-		return foreign(crd, have)
-	case have.edition != crd.GetLabels()[api.LabelCRDRevision]:
+	case have.Labels[api.LabelCRDRevision] == "":
+		return foreign(ctx, client, crd)
+	case have.Labels[api.LabelCRDRevision] != edition:
 		crd = crd.DeepCopy()
-		crd.SetResourceVersion(have.version)
+		crd.SetResourceVersion(have.ResourceVersion)
 		if _, err := client.Update(ctx, crd, metav1.UpdateOptions{FieldManager: api.FieldManager}); err != nil {
 			return refusal("update", api.RefOf(crd), definitions.Resource, err)
 		}
-	case have.established:
+	case c.serves(ctx, crd):
 		return nil
 	}
 	if err := awaitEstablished(ctx, client, name); err != nil {
 		return fmt.Errorf("not established: %w", err)
 	}
 	until(ctx, func() bool { // so that the next call finds it
-		kept, _ := c.watch.Get("", name)
-		have, _ := kept.(definition)
-		return have.edition == crd.GetLabels()[api.LabelCRDRevision] && have.established
+		have, _, _ := c.session.Definition(name)
+		return have.Labels[api.LabelCRDRevision] == edition && c.serves(ctx, crd)
 	})
 	return nil
 }
 
-// foreign checks a definition that somebody else installed.
-func foreign(crd *unstructured.Unstructured, have definition) error {
-	versions := strings.Split(have.served, ",")
+// serves tells whether discovery shows every kind that crd defines.
+func (c *CRDs) serves(ctx context.Context, crd *unstructured.Unstructured) bool {
 	for _, gvk := range apply.Defines(crd) {
-		if !slices.Contains(versions, gvk.Version) {
-			return &apply.RefusedError{Ref: api.RefOf(crd), Verb: "use", Actor: apply.Operator, Message: fmt.Sprintf(
-				"somebody else installed it (no label %s) and it serves %s, not %s: upgrade or remove it; gitfleet never changes it",
-				api.LabelCRDRevision, have.served, gvk.Version)}
+		if _, err := c.session.Mapping(ctx, gvk); err != nil {
+			return false
 		}
 	}
-	if !have.established {
+	return true
+}
+
+// foreign checks a definition that somebody else installed.
+func foreign(ctx context.Context, client dynamic.ResourceInterface, crd *unstructured.Unstructured) error {
+	have, err := client.Get(ctx, crd.GetName(), metav1.GetOptions{})
+	if err != nil {
+		return refusal("get", api.RefOf(crd), definitions.Resource, err)
+	}
+	versions := served(have)
+	for _, gvk := range apply.Defines(crd) {
+		if !slices.Contains(strings.Split(versions, ","), gvk.Version) {
+			return &apply.RefusedError{Ref: api.RefOf(crd), Verb: "use", Actor: apply.Operator, Message: fmt.Sprintf(
+				"somebody else installed it (no label %s) and it serves %s, not %s: upgrade or remove it; gitfleet never changes it",
+				api.LabelCRDRevision, versions, gvk.Version)}
+		}
+	}
+	if !isEstablished(have) {
 		return errors.New("somebody else installed it, and it is not established")
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -99,8 +100,12 @@ func merge(answers []answer) ([]render.Object, error) {
 func (b *Builder) ask(ctx context.Context, snap source.Snapshot, paths []string) ([]answer, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	var children []*process
-	for shard := range b.opt.Children {
-		c, err := start(ctx, b.opt, shard, paths)
+	opt := b.opt
+	if small(snap.FS) {
+		opt.Children = 1
+	}
+	for shard := range opt.Children {
+		c, err := start(ctx, opt, shard, paths)
 		if err != nil {
 			return nil, errors.Join(err, stop(children))
 		}
@@ -119,4 +124,25 @@ func (b *Builder) ask(ctx context.Context, snap source.Snapshot, paths []string)
 		return nil, err
 	}
 	return answers, nil
+}
+
+// smallTree is the number of files below which a second process costs more than it saves.
+const smallTree = 32
+
+// small tells whether a tree has few files. One that cannot be read is not: what is wrong shows when it is fed.
+func small(tree fs.FS) bool {
+	files := 0
+	err := fs.WalkDir(tree, ".", func(_ string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if !e.IsDir() {
+			files++
+		}
+		if files >= smallTree {
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return err == nil && files < smallTree
 }
