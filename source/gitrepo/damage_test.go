@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -143,36 +144,77 @@ func TestDamagedCacheIsClonedAnew(t *testing.T) {
 			}
 		}},
 	} {
-		for _, when := range []string{"while running", "after a failed fetch", "while stopped"} {
+		for _, when := range []string{"while running", "while stopped"} {
 			t.Run(tt.name+" "+when, func(t *testing.T) {
 				o := newOrigin(t)
-				fetchable := o.publish("a.yaml", "one")
+				first := o.publish("a.yaml", "one")
 				dir := t.TempDir()
 				r := open(t, Options{URL: o.fileURL(), CacheDir: dir})
-				fetch(t, r, fetchable)
+				fetch(t, r, first)
 				tt.damage(t, r.cache.repoPath(1))
-				if when == "after a failed fetch" {
-					r.objects = nil
-				}
 				if when == "while stopped" {
 					if err := r.Close(); err != nil {
 						t.Fatal(err)
 					}
 					r = open(t, Options{URL: o.fileURL(), CacheDir: dir})
-					fetch(t, r, fetchable)
+					fetch(t, r, first)
 					wantFile(t, r, "a.yaml", "one")
 				}
-				next := o.publish("b.yaml", "two")
-				rev := fetch(t, r, next)
-				// What a running process has read before it need not miss; what it misses, the next fetch brings.
-				if snap, err := r.Snapshot(rev); err == nil {
-					_, _ = fs.ReadFile(snap.FS, "a.yaml")
-				}
-				fetch(t, r, next)
+				fetch(t, r, o.publish("b.yaml", "two"))
 				wantFile(t, r, "a.yaml", "one")
 				wantFile(t, r, "b.yaml", "two")
+				wantReadablePacks(t, r)
 			})
 		}
+	}
+}
+
+// TestDamageBelowTheLastHead loses what only an older commit needs, and has the branch set back to that commit: the
+// server believes that it is here and sends nothing.
+func TestDamageBelowTheLastHead(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		damage func(t *testing.T, pack string)
+	}{
+		{"a truncated pack", func(t *testing.T, pack string) { truncateFile(t, pack, 40) }},
+		{"no pack", func(t *testing.T, pack string) {
+			for _, file := range []string{pack, strings.TrimSuffix(pack, ".pack") + ".idx"} {
+				if err := os.Remove(file); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := newOrigin(t)
+			first := o.publish("a.yaml", "one")
+			s := serve(t, o)
+			r := open(t, Options{URL: s.url(), CAFile: s.caFile})
+			fetch(t, r, first)
+			older, err := filepath.Glob(filepath.Join(r.cache.repoPath(1), "objects", "pack", "*.pack"))
+			if err != nil || len(older) != 1 {
+				t.Fatalf("the packs of the first fetch are %v, %v; want one", older, err)
+			}
+			fetch(t, r, o.publish("a.yaml", "two"))
+			tt.damage(t, older[0])
+			o.git(o.work, "reset", "-q", "--hard", first)
+			o.push()
+			fetch(t, r, first)
+			wantFile(t, r, "a.yaml", "one")
+			wantReadablePacks(t, r)
+		})
+	}
+}
+
+// wantReadablePacks has git check every object in the generation in use. Reading them with go-git proves less: of an
+// object in two packs it takes either, so a damaged pack shows only now and then.
+func wantReadablePacks(t *testing.T, r *Repository) {
+	t.Helper()
+	cmd := exec.Command("git", "fsck", "--full", "--strict")
+	cmd.Dir = r.cache.repoPath(r.cache.generation())
+	cmd.Env = append(os.Environ(), "GIT_DIR=.", "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_CONFIG_NOSYSTEM=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("git fsck in the cache: %v\n%s", err, out)
 	}
 }
 
@@ -183,12 +225,17 @@ func truncate(t *testing.T, repo, pattern string, size int64) {
 		t.Fatalf("no %s in the cache: %v", pattern, err)
 	}
 	for _, f := range files {
-		if err := os.Chmod(f, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Truncate(f, size); err != nil {
-			t.Fatal(err)
-		}
+		truncateFile(t, f, size)
+	}
+}
+
+func truncateFile(t *testing.T, file string, size int64) {
+	t.Helper()
+	if err := os.Chmod(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(file, size); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -71,18 +71,23 @@ func (r *Repository) cloneAgain(ctx context.Context) (source.Revision, error) {
 // damaged.
 func (r *Repository) update(ctx context.Context, s *session, head plumbing.Hash) (*filesystem.Storage, error) {
 	dir := r.cache.repoPath(r.cache.generation())
-	st := r.objects
-	if st == nil {
-		st = openObjects(dir)
-	}
-	r.objects = nil // taken back by accept
+	// A handle that was kept would answer from its memory what the disk has lost.
+	st := openObjects(dir)
 	last, _ := r.Last()
 	known := plumbing.NewHash(last.Commit)
-	if err := checkComplete(st, head, known); !errors.Is(err, plumbing.ErrObjectNotFound) {
-		return st, err // back to a commit that was here before, or an index that cannot be read
+	shown, err := haves(st, known)
+	if err != nil {
+		return nil, err
 	}
-	if err := s.fetch(ctx, st, head, haves(st, known)); err != nil {
-		_ = removePartial(dir) // in no one's way; opening the cache tries again
+	// A commit that the index names has been here before and must be whole. Were one that cannot be read fetched again,
+	// its objects would be in two packs, and go-git reads them from either at random.
+	err = st.HasEncodedObject(head)
+	if errors.Is(err, plumbing.ErrObjectNotFound) {
+		if err = s.fetch(ctx, st, head, shown); err != nil {
+			_ = removePartial(dir) // in no one's way; opening the cache tries again
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
 	return st, checkComplete(st, head, known)
@@ -132,7 +137,6 @@ func (r *Repository) accept(st *filesystem.Storage, head plumbing.Hash) (source.
 	if err != nil {
 		return source.Revision{}, r.damage(err)
 	}
-	r.objects = st
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last = rev

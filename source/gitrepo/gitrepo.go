@@ -35,9 +35,8 @@ type Repository struct {
 	cache  *cacheDir
 	stall  time.Duration // silence after which a server counts as hung
 
-	fetching chan struct{}       // holds a token while nobody fetches, so that waiting can be given up
-	objects  *filesystem.Storage // used only by who holds the token; nil after a failure
-	damaged  atomic.Bool         // the cache could not be read; the next Fetch clones anew
+	fetching chan struct{} // holds a token while nobody fetches, so that waiting can be given up
+	damaged  atomic.Bool   // the cache could not be read; the next Fetch clones anew
 
 	mu   sync.Mutex
 	last source.Revision // zero when there is none
@@ -107,7 +106,7 @@ func (r *Repository) restore() {
 		r.damaged.Store(true)
 		return
 	}
-	r.objects, r.last = st, rev
+	r.last = rev
 }
 
 // Close gives the cache up for other processes. Snapshots must not be used any more.

@@ -12,11 +12,15 @@ import (
 // maxHaves is the number of commits shown to the server. The last head is enough but after a force-push.
 const maxHaves = 64
 
-// haves returns the newest commits below last, which the server need not send.
-func haves(st storer.EncodedObjectStorer, last plumbing.Hash) []plumbing.Hash {
+// haves returns the newest commits from last on, which the server need not send: none when last is zero. Last itself has
+// been complete; that it cannot be read is an error.
+func haves(st storer.EncodedObjectStorer, last plumbing.Hash) ([]plumbing.Hash, error) {
+	if last.IsZero() {
+		return nil, nil
+	}
 	commit, err := object.GetCommit(st, last)
 	if err != nil {
-		return nil // nothing is known: everything is sent
+		return nil, fmt.Errorf("commit %s: %w", last, err)
 	}
 	var out []plumbing.Hash
 	// A hole in the history ends the walk early; what was found until then is still true.
@@ -27,25 +31,28 @@ func haves(st storer.EncodedObjectStorer, last plumbing.Hash) []plumbing.Hash {
 		}
 		return nil
 	})
-	return out
+	return out, nil
 }
 
 // checkComplete reports the first object below the tree of commit head that st does not have. Subtrees that the
 // complete commit known has too are not looked at again, so an ordinary push is checked in the time of its changes.
+// What known has and cannot be read is an error too; known is zero when there is none.
 func checkComplete(st storer.EncodedObjectStorer, head, known plumbing.Hash) error {
 	commit, err := object.GetCommit(st, head)
 	if err != nil {
-		return err
+		return fmt.Errorf("commit %s: %w", head, err)
 	}
 	before := plumbing.ZeroHash
 	if !known.IsZero() {
-		if old, err := object.GetCommit(st, known); err == nil {
-			before = old.TreeHash
+		old, err := object.GetCommit(st, known)
+		if err != nil {
+			return fmt.Errorf("commit %s: %w", known, err)
 		}
+		before = old.TreeHash
 	}
 	for _, parent := range commit.ParentHashes {
 		if err := st.HasEncodedObject(parent); err != nil {
-			return err
+			return fmt.Errorf("parent %s: %w", parent, err)
 		}
 	}
 	return checkTree(st, commit.TreeHash, before, 0)
@@ -61,19 +68,18 @@ func checkTree(st storer.EncodedObjectStorer, tree, known plumbing.Hash, depth i
 	if err != nil {
 		return fmt.Errorf("tree %s: %w", tree, err)
 	}
-	before := map[string]plumbing.Hash{}
-	if !known.IsZero() {
-		if old, err := object.GetTree(st, known); err == nil {
-			for _, e := range old.Entries {
-				before[e.Name] = e.Hash
-			}
-		}
+	before, err := entries(st, known)
+	if err != nil {
+		return err
 	}
 	for _, e := range now.Entries {
+		old := before[e.Name]
 		switch {
-		case e.Mode == filemode.Submodule || before[e.Name] == e.Hash:
+		case e.Mode == filemode.Submodule || old.Hash == e.Hash:
+		case e.Mode == filemode.Dir && old.Mode == filemode.Dir:
+			err = checkTree(st, e.Hash, old.Hash, depth+1)
 		case e.Mode == filemode.Dir:
-			err = checkTree(st, e.Hash, before[e.Name], depth+1)
+			err = checkTree(st, e.Hash, plumbing.ZeroHash, depth+1)
 		default:
 			err = st.HasEncodedObject(e.Hash)
 		}
@@ -82,4 +88,20 @@ func checkTree(st storer.EncodedObjectStorer, tree, known plumbing.Hash, depth i
 		}
 	}
 	return nil
+}
+
+// entries returns what a tree holds, by name; the zero tree holds nothing.
+func entries(st storer.EncodedObjectStorer, tree plumbing.Hash) (map[string]object.TreeEntry, error) {
+	if tree.IsZero() {
+		return nil, nil
+	}
+	t, err := object.GetTree(st, tree)
+	if err != nil {
+		return nil, fmt.Errorf("tree %s: %w", tree, err)
+	}
+	byName := make(map[string]object.TreeEntry, len(t.Entries))
+	for _, e := range t.Entries {
+		byName[e.Name] = e
+	}
+	return byName, nil
 }
