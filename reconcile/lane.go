@@ -72,7 +72,7 @@ func (l *Loop) startLane(m *member, n Lane, now time.Time) {
 // applied folds the result of a plan. Whatever it left undone shows in the next plan.
 func (l *Loop) applied(m *member, n Lane, result apply.Result) {
 	ln := &m.lanes[n]
-	m.dirty, ln.result = true, result
+	m.dirty, m.replan, ln.result = true, true, result
 	l.recordDrift(m, result)
 	err := result.Err()
 	if err == nil {

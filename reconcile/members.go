@@ -46,6 +46,7 @@ type member struct {
 	plannedFor *wish                     // the wish that plan is for
 	version    int                       // the version that plan is for
 	fresh      bool                      // plan was made from what the member shows now
+	replan     bool                      // plan is to be made again whatever runs
 	plan       apply.Plan                // what is left to do, for all lanes
 	removals   int                       // objects that plan deletes or would
 	lanes      [Lanes]lane
@@ -247,6 +248,8 @@ func (l *Loop) mayPlan(m *member, now time.Time) bool {
 		var claimed *apply.ClaimedError
 		if errors.As(err, &claimed) {
 			l.opt.Log.Error("another gitfleet manages this member, which is left to it", "member", m.name, "error", err)
+		} else if errors.As(m.claim, &claimed) && err == nil {
+			l.opt.Log.Info("this gitfleet manages the member now", "member", m.name)
 		}
 		m.claim, m.told = err, nil
 	}
@@ -263,13 +266,16 @@ func (l *Loop) mayPlan(m *member, now time.Time) bool {
 }
 
 // plan brings m's plan up to date, when anything that it depends on has changed. A lane whose executor runs keeps its part:
-// what that changes is not all visible yet, and m is planned again when it is done.
+// what that changes is not all visible yet, and m is planned again when it is done. While the bulk lane runs, every moment
+// shows something new of its own doing: then only a new wish, new imports or the end of an execution are reasons to plan.
 func (l *Loop) plan(m *member, now time.Time) {
+	asked := m.replan || m.version != l.version || m.plannedFor != l.wish
 	at, held := m.plan.Wake()
-	if m.fresh && m.version == l.version && m.plannedFor == l.wish && !(held && !now.Before(at)) {
+	seen := !m.fresh || held && !now.Before(at)
+	if !asked && (!seen || m.lanes[Bulk].running) {
 		return
 	}
-	m.plannedFor, m.version, m.fresh, m.told = l.wish, l.version, true, nil
+	m.plannedFor, m.version, m.fresh, m.replan, m.told = l.wish, l.version, true, false, nil
 	m.sets = l.targetSets(m)
 	m.plan = apply.Diff(m.name, m.sets, m.live, now)
 	m.removals = m.plan.Removals()

@@ -157,7 +157,7 @@ func (l *Loop) Report() report.Report { return *l.status.Load() }
 const gather = 20 * time.Millisecond
 
 // tellEvery is the least time between two reports. A report says everything about the whole fleet.
-const tellEvery = 100 * time.Millisecond
+const tellEvery = 200 * time.Millisecond
 
 // ErrNotConverged is what RunOnce returns when the fleet did not reach the wish.
 var ErrNotConverged = errors.New("not converged")

@@ -210,8 +210,13 @@ func (m *member) reportObjects(r *report.PlacementOnCluster, set string, targets
 	for _, t := range targets {
 		ref := t.Ref
 		o := report.PlacedObject{Ref: ref, Health: apply.Health{Status: apply.NotFound}, Source: t.Origin, Wait: waits[ref], Error: errorText(errs[ref])}
-		if live, ok := m.live.Objects[ref]; ok {
+		live, seen := m.live.Objects[ref]
+		if seen {
 			o.Health = live.Health
+		}
+		o.Applied = r.Applied
+		if r.Applied == no && m.resultOf(set).Errs[set] == nil && seen && live.AppliedHash == t.Hash && o.Error == "" && o.Wait == "" {
+			o.Applied = yes // another object of the placement is what is not
 		}
 		if o.Health.Status != apply.Current {
 			waiting = append(waiting, fmt.Sprintf("%s is %s %s", ref, o.Health.Status, o.Health.Message))

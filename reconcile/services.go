@@ -40,7 +40,7 @@ func (l *Loop) resolveServices(ctx context.Context, now time.Time) {
 	for _, m := range members {
 		objects, known := l.services.resolution.Objects[m.name]
 		if was, knew := before[m.name]; known != knew || !reflect.DeepEqual(objects, was) {
-			m.imports, m.fresh = targetsOf(objects), false
+			m.imports, m.replan = targetsOf(objects), true
 		}
 	}
 	l.startProvider(ctx, now)

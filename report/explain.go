@@ -176,18 +176,18 @@ func (x *explainer) placedObject(ref api.Ref, on []holding) {
 	x.row("")
 	x.row("CLUSTER", "PLACEMENT", "APPLIED", "HEALTH", "CHANGED-IN", "MESSAGE")
 	for _, h := range on {
-		applied, message := h.cluster.Applied, h.cluster.Message
+		message := ""
 		switch {
 		case h.object.Error != "":
-			applied, message = "False", h.object.Error
+			message = h.object.Error
 		case h.object.Wait != "":
-			applied, message = "False", "waits: "+h.object.Wait
+			message = "waits: " + h.object.Wait
 		case h.object.Health.Message != "":
 			message = h.object.Health.Message
-		case applied == "True":
-			message = ""
+		case h.object.Applied != "True" && h.cluster.Message != "":
+			message = "the placement: " + h.cluster.Message
 		}
-		x.row(h.cluster.Cluster, h.placement.Name, applied, string(h.object.Health.Status), shortCommit(h.cluster.Revision), message)
+		x.row(h.cluster.Cluster, h.placement.Name, h.object.Applied, string(h.object.Health.Status), shortCommit(h.cluster.Revision), message)
 	}
 	x.drift(func(d Drift) bool { return d.Ref == ref })
 }

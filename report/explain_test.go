@@ -34,8 +34,8 @@ func explainable() Report {
 				Verdicts: []placement.Verdict{{Cluster: "east", Selected: true, Reason: "labels match"}, {Cluster: "west", Reason: "label location is w"}}},
 			Clusters: []PlacementOnCluster{{Cluster: "east", Applied: "False", Healthy: "Unknown", Revision: rev.Commit, Message: "create Job.batch shop/migrate waits: ...",
 				Objects: []PlacedObject{
-					{Ref: web, Health: apply.Health{Status: apply.InProgress, Message: "1 of 2 replicas are available"}, Source: render.Origin{File: "shop/web.yaml", Document: 2}},
-					{Ref: job, Health: apply.Health{Status: apply.NotFound}, Wait: "Deployment.apps shop/web is InProgress", Source: render.Origin{File: "shop/job.yaml", Document: 1}},
+					{Ref: web, Applied: "False", Health: apply.Health{Status: apply.InProgress, Message: "1 of 2 replicas are available"}, Source: render.Origin{File: "shop/web.yaml", Document: 2}},
+					{Ref: job, Applied: "False", Health: apply.Health{Status: apply.NotFound}, Wait: "Deployment.apps shop/web is InProgress", Source: render.Origin{File: "shop/job.yaml", Document: 1}},
 				}}}}},
 		Drift: []Drift{{Cluster: "east", Placement: "shop", Count: 2, Drift: apply.Drift{Ref: web, Time: explainedAt.Add(-3 * time.Minute), What: "fields were changed",
 			Fields: []apply.DriftedField{{Path: ".spec.replicas", Manager: "kubectl-edit", Operation: "Update"}}}}},

@@ -112,10 +112,11 @@ type PlacementOnCluster struct {
 // PlacedObject is one object of a placement on one cluster.
 type PlacedObject struct {
 	api.Ref
-	Health apply.Health  `json:"health"`
-	Error  string        `json:"error,omitempty"`
-	Wait   string        `json:"wait,omitempty"` // why a change of it is kept back
-	Source render.Origin `json:"source"`
+	Applied string        `json:"applied"` // True, False or Unknown
+	Health  apply.Health  `json:"health"`
+	Error   string        `json:"error,omitempty"`
+	Wait    string        `json:"wait,omitempty"` // why a change of it is kept back
+	Source  render.Origin `json:"source"`
 }
 
 // Export is one ServiceExport on one member.

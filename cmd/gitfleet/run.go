@@ -178,6 +178,12 @@ func (o *runOptions) threshold() apply.Threshold {
 // run wires the stages and runs the loop.
 func run(ctx context.Context, o runOptions, stdout, stderr io.Writer) (err error) {
 	log := slog.New(slog.NewTextHandler(stderr, nil))
+	identity := strings.Join(append([]string{o.repository.url, o.repository.ref}, o.paths...), "\n")
+	store, err := reconcile.OpenStore(o.stateDir, identity)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
 	repository, err := openRepository(ctx, o.repository, o.stateDir)
 	if err != nil {
 		return err
@@ -187,13 +193,8 @@ func run(ctx context.Context, o runOptions, stdout, stderr io.Writer) (err error
 	if err != nil {
 		return err
 	}
-	opt := reconcile.Options{Repository: repository, SourceChanged: repository.changed, Paths: o.paths, Interval: o.interval,
+	opt := reconcile.Options{Repository: repository, Store: store, SourceChanged: repository.changed, Paths: o.paths, Interval: o.interval,
 		TakeOver: o.takeOver, Confinements: confinements, Threshold: o.threshold(), Verify: o.verify, Log: log}
-	identity := strings.Join(append([]string{o.repository.url, o.repository.ref}, o.paths...), "\n")
-	if opt.Store, err = reconcile.OpenStore(o.stateDir, identity); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, opt.Store.Close()) }()
 	if opt.Builder, err = newBuilder(); err != nil {
 		return err
 	}
