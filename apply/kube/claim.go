@@ -53,11 +53,7 @@ var errReleased = errors.New("the claim on this member was given up: this proces
 // NewClaim starts to claim the member of s for source, as self. changed is called without blocking when the result of Err
 // may have changed for a reason that the session does not notice; it may be nil. The other way round, Notice must be
 // called whenever the session notifies.
-func NewClaim(s *fleet.Session, source string, self apply.Instance, changed func()) *Claim {
-	return newClaim(s, source, self, changed, apply.DefaultClaimTiming())
-}
-
-func newClaim(s *fleet.Session, source string, self apply.Instance, changed func(), timing apply.ClaimTiming) *Claim {
+func NewClaim(s *fleet.Session, source string, self apply.Instance, timing apply.ClaimTiming, changed func()) *Claim {
 	c := &Claim{session: s, source: source, self: self, timing: timing, changed: changed, key: "apply/claim " + source,
 		ending: make(chan struct{}), done: make(chan struct{}), poke: make(chan struct{}, 1),
 		state: apply.NewClaimState(self, source, rand.Text(), timing)}

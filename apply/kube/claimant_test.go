@@ -60,7 +60,7 @@ func (w claimWorld) startWith(t *testing.T, id string, rule memfleet.Rule) *clai
 		}
 	}
 	p.session = must(fleet.Open("aks-1", p.proxy.Config(), notify))(t)
-	p.Claim = newClaim(p.session, w.source, apply.Instance{ID: id, Description: "host of " + id}, nil, w.timing)
+	p.Claim = NewClaim(p.session, w.source, apply.Instance{ID: id, Description: "host of " + id}, w.timing, nil)
 	claim.Store(p.Claim)
 	t.Cleanup(p.kill)
 	return p

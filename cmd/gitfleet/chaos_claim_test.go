@@ -10,7 +10,7 @@ import (
 )
 
 // TestTwoGitfleets starts two gitfleets on one fleet and one repository, as happens by mistake: the second writes nothing
-// but its question who is there, says so, and takes over when the first ends.
+// but its question who is there, says so, and takes over when the first ends; and the first again when the second is killed.
 func TestTwoGitfleets(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, before) }) // last of all
@@ -44,9 +44,19 @@ func TestTwoGitfleets(t *testing.T) {
 	commit = f.branch.push(story[2].files)
 	second.await(t, nil, func() error { return second.converged(commit) })
 	err := f.check(story[2].want, nil)
-	second.stop(t)
 	if err != nil {
 		t.Errorf("after the second took over: %v\n%s", err, second.log.tail())
+	}
+
+	third := f.start(nil)
+	third.await(t, nil, third.fenced)
+	second.kill(t)
+	commit = f.branch.push(story[3].files)
+	third.await(t, nil, func() error { return third.converged(commit) })
+	err = f.check(story[3].want, nil)
+	third.stop(t)
+	if err != nil {
+		t.Errorf("after the third took over: %v\n%s", err, third.log.tail())
 	}
 }
 

@@ -122,8 +122,8 @@ func (c *cutter) rule(r memfleet.Request) memfleet.Fault {
 func TestCrashAtEveryRequest(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, before) }) // last of all
-	// Many at once, because a process that has lost its state waits for the claims of the one before.
-	const atOnce, fewest = 12, 60
+	// More than there are cores, because a process that has lost its state waits for the claims of the one before.
+	const atOnce, fewest = 6, 60
 	var next, cut atomic.Int64
 	var over atomic.Bool
 	var workers sync.WaitGroup

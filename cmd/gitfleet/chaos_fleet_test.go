@@ -20,11 +20,16 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/internal/memfleet"
 	"github.com/gitfleet/gitfleet/reconcile"
 	"github.com/gitfleet/gitfleet/render"
 	"github.com/gitfleet/gitfleet/source"
 )
+
+// chaosTiming is how long a process waits for one whose state was lost: shorter than in earnest, and longer than anything that is
+// alive takes to answer here.
+var chaosTiming = apply.ClaimTiming{Answer: 2 * time.Second, Recheck: 4 * time.Second}
 
 // chaosFleet is what outlives every process of gitfleet: members in memory, a repository, a state directory.
 type chaosFleet struct {
@@ -115,7 +120,7 @@ func (f *chaosFleet) startIn(state string, rule memfleet.Rule) *program {
 	}
 	p.loop = reconcile.New(reconcile.Options{
 		Repository: f.branch, Builder: f.branch, Store: p.store,
-		Fleet:    &members{kubeconfigs: []string{p.dir}, servers: map[string]string{}, self: instance(p.store)},
+		Fleet:    &members{kubeconfigs: []string{p.dir}, servers: map[string]string{}, self: instance(p.store), timing: chaosTiming},
 		Interval: 20 * time.Millisecond, Threshold: (&runOptions{}).threshold(), Log: slog.New(slog.NewTextHandler(&p.log, nil)),
 	})
 	ctx, cancel := context.WithCancel(context.Background())

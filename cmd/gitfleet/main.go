@@ -16,12 +16,15 @@ import (
 )
 
 func main() {
-	klog.SetLogger(logr.Discard()) // client-go logs through it what gitfleet reports by itself
+	silence()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
+
+// silence keeps client-go from logging what gitfleet reports by itself.
+func silence() { klog.SetLogger(logr.Discard()) }
 
 // Exit codes, the same for every command.
 const (

@@ -26,6 +26,7 @@ import (
 type members struct {
 	kubeconfigs []string
 	self        apply.Instance // who claims them
+	timing      apply.ClaimTiming
 
 	mu      sync.Mutex
 	servers map[string]string // API server to the member that is open there
@@ -76,7 +77,7 @@ func (m *members) connect(name, source string, changed func()) (*memberConn, err
 	if err != nil {
 		return nil, err
 	}
-	claim.Store(applykube.NewClaim(session, source, m.self, changed))
+	claim.Store(applykube.NewClaim(session, source, m.self, m.timing, changed))
 	session.KeepConfig(credential.Outdated)
 	conn := &memberConn{
 		Session:     session,

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 	"k8s.io/client-go/rest"
 
+	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/fleet"
 	"github.com/gitfleet/gitfleet/internal/memfleet"
 	"github.com/gitfleet/gitfleet/test/realfleet"
@@ -62,7 +63,7 @@ func TestMembersFollowTheirFiles(t *testing.T) {
 	first, second := memberServer(t), memberServer(t)
 	dir := t.TempDir()
 	file := contextFile(t, first, dir, "east")
-	m := &members{kubeconfigs: []string{dir}, servers: map[string]string{}}
+	m := &members{kubeconfigs: []string{dir}, servers: map[string]string{}, timing: apply.DefaultClaimTiming()}
 	opened, err := m.Open("east", "test", func() {})
 	if err != nil {
 		t.Fatal(err)

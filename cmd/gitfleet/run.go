@@ -201,7 +201,7 @@ func run(ctx context.Context, o runOptions, stdout, stderr io.Writer) (err error
 	if _, err := fleet.LoadKubeconfigs(o.kubeconfigs...); err != nil {
 		return err // now, not when the first member is opened
 	}
-	opt.Fleet = &members{kubeconfigs: o.kubeconfigs, servers: map[string]string{}, self: instance(opt.Store)}
+	opt.Fleet = &members{kubeconfigs: o.kubeconfigs, servers: map[string]string{}, self: instance(opt.Store), timing: apply.DefaultClaimTiming()}
 	if o.hubKubeconfig != "" {
 		changed := make(chan struct{}, 1)
 		session, err := openHub(o.hubKubeconfig, o.hubContext, changed)
