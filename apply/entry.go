@@ -47,12 +47,13 @@ func entryHashOf(m metav1.Object) string {
 			continue
 		}
 		fields, isMap := e["fieldsV1"].(map[string]any)
-		if raw, ok := appendFields(nil, fields); ok && isMap {
-			return hashFields(text("apiVersion"), raw)
+		raw, ok := appendFields(make([]byte, 0, 1024), fields)
+		if !ok || !isMap {
+			return EntryHash(u.GetManagedFields())
 		}
-		break
+		return hashFields(text("apiVersion"), raw)
 	}
-	return EntryHash(m.GetManagedFields())
+	return ""
 }
 
 // digest is a short SHA-256 over parts: 96 bits, enough to tell versions of one object apart and cheap in an inventory.
@@ -62,10 +63,13 @@ func digest(parts ...[]byte) string {
 		h.Write(p)
 		h.Write([]byte{0})
 	}
-	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:12])
+	return shortDigest(h.Sum(nil))
 }
 
-// Observe reduces an object's metadata to what deciding needs. Health is Current: who knows the status sets it.
+func shortDigest(sum []byte) string { return base64.RawURLEncoding.EncodeToString(sum[:12]) }
+
+// Observe reduces an object's metadata to what deciding needs. Health is what metadata tells, Terminating or Current: who
+// knows the status sets it.
 func Observe(ref api.Ref, m metav1.Object) LiveObject {
 	lo := LiveObject{
 		Ref:             ref,
@@ -84,6 +88,9 @@ func Observe(ref api.Ref, m metav1.Object) LiveObject {
 	if since := m.GetDeletionTimestamp(); since != nil {
 		lo.Deleting, lo.DeletingSince = true, since.Time
 		lo.Finalizers = strings.Join(m.GetFinalizers(), ",")
+		lo.Health = terminating()
 	}
 	return lo
 }
+
+func terminating() Health { return Health{Terminating, "is being deleted"} }

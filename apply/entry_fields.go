@@ -3,7 +3,6 @@ package apply
 import (
 	"cmp"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"slices"
 )
@@ -14,12 +13,12 @@ import (
 func hashFields(version string, raw []byte) string {
 	var room [2048]byte // most sets fit, and are digested without any garbage
 	buf := append(append(append(room[:0], version...), 0), raw...)
-	s := fieldSorter{buf: buf, pos: len(version) + 1}
-	if !s.object(maxFieldDepth) || s.pos != len(buf) {
+	s := fieldSorter{members: make([]fieldMember, 0, 16)}
+	if s.object(buf, len(version)+1, maxFieldDepth) != len(buf) {
 		return digest([]byte(version), canonical(raw))
 	}
 	sum := sha256.Sum256(append(buf, 0))
-	return base64.RawURLEncoding.EncodeToString(sum[:12])
+	return shortDigest(sum[:])
 }
 
 // canonical sorts the keys of any JSON document. What is no JSON is returned as it is, to be digested byte for byte.
@@ -38,105 +37,73 @@ func canonical(raw []byte) []byte {
 // maxFieldDepth is how deep a fieldSorter follows a field set; no API has fields as deep as that.
 const maxFieldDepth = 200
 
-// fieldSorter sorts the keys of a field set in place. It knows the JSON that field sets are made of, and gives the very
-// bytes that canonical gives: objects of objects without any space, and keys of ASCII that JSON does not escape, but for
-// quotes and backslashes. Of anything else it says that it is something else.
+// fieldSorter sorts the keys of a field set in place. It knows the JSON that field sets are made of, and leaves the very
+// bytes that canonical gives: objects of objects without any space, and keys of ASCII that encoding/json does not escape, but
+// for quotes and backslashes. Its methods return the position behind what they read, or -1 where it is anything else.
 type fieldSorter struct {
-	buf     []byte
-	pos     int // in buf
-	members []fieldMember
+	members []fieldMember // of the objects around the position
 	scratch []byte
 }
 
-// fieldMember is where a member of an object is in the buffer: its key without quotes, and all of it.
+// fieldMember is where a member of an object is in the buffer: its key, without quotes, and all of it.
 type fieldMember struct{ from, keyEnd, to int }
 
-// object sorts the object at the position, and those in it, and moves behind it.
-func (s *fieldSorter) object(depth int) bool {
-	if depth == 0 || !s.take('{') {
-		return false
+// object sorts the object at pos, and those in it.
+func (s *fieldSorter) object(buf []byte, pos, depth int) int {
+	pos = skip(buf, pos, '{')
+	if pos < 0 || depth == 0 {
+		return -1
 	}
-	if s.take('}') {
-		return true
+	if end := skip(buf, pos, '}'); end > 0 {
+		return end
 	}
 	first, sorted := len(s.members), true
 	for {
-		m := fieldMember{from: s.pos}
-		if !s.key() {
-			return false
+		m := fieldMember{from: pos}
+		if pos = skipKey(buf, pos); pos < 0 {
+			return -1
 		}
-		m.keyEnd = s.pos - 1
-		if !s.take(':') || !s.object(depth-1) {
-			return false
+		m.keyEnd = pos - 1
+		if m.to = s.object(buf, skip(buf, pos, ':'), depth-1); m.to < 0 {
+			return -1
 		}
-		m.to = s.pos
 		if n := len(s.members); n > first {
-			sorted = sorted && s.compare(s.members[n-1], m) < 0
+			sorted = sorted && compareKeys(buf, s.members[n-1], m) < 0
 		}
 		s.members = append(s.members, m)
-		if s.take('}') {
+		if pos = skip(buf, m.to, ','); pos < 0 {
+			pos = skip(buf, m.to, '}')
 			break
 		}
-		if !s.take(',') {
-			return false
-		}
 	}
-	ok := sorted || s.sort(s.members[first:])
+	if !sorted && !s.sort(buf, s.members[first:]) {
+		return -1
+	}
 	s.members = s.members[:first]
-	return ok
-}
-
-// key moves behind a key.
-func (s *fieldSorter) key() bool {
-	if !s.take('"') {
-		return false
-	}
-	for s.pos < len(s.buf) {
-		c := s.buf[s.pos]
-		s.pos++
-		switch {
-		case c == '"':
-			return true
-		case c == '\\':
-			if !s.take('"') && !s.take('\\') {
-				return false
-			}
-		case c < ' ' || c > '~' || c == '<' || c == '>' || c == '&': // encoding/json escapes these
-			return false
-		}
-	}
-	return false
-}
-
-func (s *fieldSorter) take(c byte) bool {
-	if s.pos == len(s.buf) || s.buf[s.pos] != c {
-		return false
-	}
-	s.pos++
-	return true
+	return pos
 }
 
 // sort puts the members of one object in order. It is false when two have the same key.
-func (s *fieldSorter) sort(members []fieldMember) bool {
+func (s *fieldSorter) sort(buf []byte, members []fieldMember) bool {
 	begin, end := members[0].from, members[len(members)-1].to
-	slices.SortFunc(members, s.compare)
+	slices.SortFunc(members, func(a, b fieldMember) int { return compareKeys(buf, a, b) })
 	s.scratch = s.scratch[:0]
 	for i, m := range members {
 		if i > 0 {
-			if s.compare(members[i-1], m) == 0 {
+			if compareKeys(buf, members[i-1], m) == 0 {
 				return false
 			}
 			s.scratch = append(s.scratch, ',')
 		}
-		s.scratch = append(s.scratch, s.buf[m.from:m.to]...)
+		s.scratch = append(s.scratch, buf[m.from:m.to]...)
 	}
-	copy(s.buf[begin:end], s.scratch)
+	copy(buf[begin:end], s.scratch)
 	return true
 }
 
-// compare compares keys as they are without their backslashes.
-func (s *fieldSorter) compare(a, b fieldMember) int {
-	x, y := s.buf[a.from+1:a.keyEnd], s.buf[b.from+1:b.keyEnd]
+// compareKeys compares keys as they are without their backslashes.
+func compareKeys(buf []byte, a, b fieldMember) int {
+	x, y := buf[a.from+1:a.keyEnd], buf[b.from+1:b.keyEnd]
 	for len(x) > 0 && len(y) > 0 {
 		if x[0] == '\\' {
 			x = x[1:]
@@ -150,6 +117,37 @@ func (s *fieldSorter) compare(a, b fieldMember) int {
 		x, y = x[1:], y[1:]
 	}
 	return cmp.Compare(len(x), len(y))
+}
+
+// skip returns the position behind c at pos, or -1 when something else is there.
+func skip(buf []byte, pos int, c byte) int {
+	if pos < 0 || pos >= len(buf) || buf[pos] != c {
+		return -1
+	}
+	return pos + 1
+}
+
+// skipKey returns the position behind the key at pos.
+func skipKey(buf []byte, pos int) int {
+	if pos = skip(buf, pos, '"'); pos < 0 {
+		return -1
+	}
+	for pos < len(buf) {
+		c := buf[pos]
+		pos++
+		switch {
+		case c == '"':
+			return pos
+		case c == '\\':
+			if pos == len(buf) || buf[pos] != '"' && buf[pos] != '\\' {
+				return -1
+			}
+			pos++
+		case c < ' ' || c > '~' || c == '<' || c == '>' || c == '&':
+			return -1
+		}
+	}
+	return -1
 }
 
 // appendFields prints a field set that was decoded, in no order: hashFields sorts. It is false when it is none.

@@ -52,7 +52,7 @@ func HealthOf(u *unstructured.Unstructured, now time.Time) Health {
 // latest change.
 func underWay(u *unstructured.Unstructured) (h Health, decided bool) {
 	if u.GetDeletionTimestamp() != nil {
-		return Health{Terminating, "is being deleted"}, true
+		return terminating(), true
 	}
 	observed, found, err := unstructured.NestedInt64(u.Object, "status", "observedGeneration")
 	if found && err == nil && observed < u.GetGeneration() {

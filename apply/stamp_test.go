@@ -133,13 +133,13 @@ func TestObserveReducesMetadata(t *testing.T) {
   ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: r, uid: x, controller: true}]}}`)
 	want := LiveObject{Ref: api.Ref{Kind: "Pod", Namespace: "one", Name: "p"}, UID: "u", ResourceVersion: "5", SetID: "set", AppliedHash: "hash",
 		Wave: -2, Controlled: true, Deleting: true, DeletingSince: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Finalizers: "b,a",
-		Health: Health{Status: Current}}
+		Health: Health{Terminating, "is being deleted"}}
 	if diff := cmp.Diff(want, Observe(api.RefOf(u), u)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	u.SetDeletionTimestamp(nil)
 	u.SetAnnotations(map[string]string{api.AnnotationWave: "last"})
-	if got := Observe(api.RefOf(u), u); got.Deleting || !got.DeletingSince.IsZero() || got.Finalizers != "" || got.Wave != 0 {
+	if got := Observe(api.RefOf(u), u); got.Deleting || !got.DeletingSince.IsZero() || got.Finalizers != "" || got.Wave != 0 || got.Health != current() {
 		t.Errorf("an object that is not being deleted, with a wave that is no number: %+v", got)
 	}
 }

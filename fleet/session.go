@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
@@ -122,7 +123,9 @@ func (s *Session) watchOwn() {
 		Key:      "fleet/crds",
 		Resource: schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"},
 		Metadata: true,
-		Reduce:   func(u *unstructured.Unstructured) any { return Definition{u.GetResourceVersion(), u.GetLabels()} },
+		ReduceMetadata: func(_ schema.GroupVersionKind, m metav1.Object) any {
+			return Definition{m.GetResourceVersion(), m.GetLabels()}
+		},
 	})
 	s.definitions.onChange = s.catalog.definitionChanged
 	s.definitions.builtin = true

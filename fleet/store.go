@@ -84,6 +84,9 @@ func (w *Watch) reduce(obj any) (objectKey, any, error) {
 	if known, ok := obj.(*arrival); ok {
 		return known.key, known.kept, nil
 	}
+	if m, ok := obj.(*metav1.PartialObjectMetadata); ok && w.spec.ReduceMetadata != nil {
+		return objectKey{m.Namespace, m.Name}, w.spec.ReduceMetadata(w.spec.Resource.GroupVersion().WithKind(w.kind), m), nil
+	}
 	u, err := w.unstructured(obj)
 	if err != nil {
 		return objectKey{}, nil, err

@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -29,6 +30,7 @@ func BenchmarkReduce(b *testing.B) {
 		spec  WatchSpec
 		event func(i int) any
 	}{
+		{"metadata", WatchSpec{ReduceMetadata: func(_ schema.GroupVersionKind, m metav1.Object) any { return reduce(m) }}, func(i int) any { return benchMetadata(i) }},
 		{"metadata through a map", whole, func(i int) any { return benchMetadata(i) }},
 		{"a whole object", whole, func(i int) any { return benchObject(b, i) }},
 	} {

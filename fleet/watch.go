@@ -5,10 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"sync"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -26,6 +26,9 @@ type WatchSpec struct {
 	// object, and give an equal result for an equal object. Who keeps part of the object must copy what it changes.
 	// Without Reduce the object itself is kept.
 	Reduce func(*unstructured.Unstructured) any
+	// ReduceMetadata takes the place of Reduce where Metadata is asked for, and costs a fraction of it. It also gets the kind,
+	// which metadata alone does not tell. What holds for Reduce holds for it.
+	ReduceMetadata func(schema.GroupVersionKind, metav1.Object) any
 }
 
 // Watch is the live content of one WatchSpec. All methods may be called from any goroutine.
@@ -40,11 +43,13 @@ type Watch struct {
 
 	mu     sync.Mutex
 	items  map[objectKey]any
-	sorted []any  // of items; nil when it must be built anew
-	folded any    // of items; nil when it must be built anew
-	kind   string // of the resource; set before the first list
-	listed bool   // a complete list has arrived
-	epoch  int    // connection that the last complete list was read on
+	same   sameness
+	log    changelog // of items
+	sorted []any     // of items; nil when it must be built anew
+	folded any       // of items; nil when it must be built anew
+	kind   string    // of the resource; set before the first list
+	listed bool      // a complete list has arrived
+	epoch  int       // connection that the last complete list was read on
 	// Two reasons why the content may be behind, nil when there is none: only a new list ends the first, only a stream of
 	// changes that is accepted again ends the second.
 	listDoubt, streamDoubt error
@@ -66,7 +71,7 @@ func (s *Session) newWatch(spec WatchSpec) *Watch {
 	if spec.Reduce == nil {
 		spec.Reduce = func(u *unstructured.Unstructured) any { return u }
 	}
-	w := &Watch{spec: spec, session: s, items: map[objectKey]any{}}
+	w := &Watch{spec: spec, session: s, items: map[objectKey]any{}, log: changelog{version: 1}}
 	w.ctx, w.cancel = context.WithCancel(s.ctx)
 	return w
 }
@@ -139,6 +144,22 @@ func (w *Watch) Get(namespace, name string) (kept any, ok bool) {
 	return kept, ok
 }
 
+// Changes returns what was kept of the objects that came or changed since version, the oldest first, and the version that
+// leads to. Where that cannot be told, because something went or too much happened since, whole is true and all that is kept
+// is returned, in no order. A version of another Watch means nothing; 0 is always answered whole.
+func (w *Watch) Changes(version uint64) (kept []any, now uint64, whole bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if news, ok := w.log.since(version); ok {
+		return news, w.log.version, false
+	}
+	kept = make([]any, 0, len(w.items))
+	for _, k := range w.items {
+		kept = append(kept, k)
+	}
+	return kept, w.log.version, true
+}
+
 // count returns the number of objects, and whether they were ever listed.
 func (w *Watch) count() (n int, known bool) {
 	w.mu.Lock()
@@ -161,13 +182,15 @@ func (w *Watch) set(key objectKey, kept any) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	before, had := w.items[key]
-	if kept == nil && !had || had && reflect.DeepEqual(before, kept) {
+	if kept == nil && !had || had && w.same.equal(before, kept) {
 		return false
 	}
 	if kept == nil {
 		delete(w.items, key)
+		w.log.cut()
 	} else {
 		w.items[key] = kept
+		w.log.add(kept)
 	}
 	w.sorted, w.folded = nil, nil
 	return true
@@ -178,7 +201,7 @@ func (w *Watch) replace(items map[objectKey]any, epoch int) (changed []objectKey
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for key, kept := range items {
-		if before, had := w.items[key]; !had || !reflect.DeepEqual(before, kept) {
+		if before, had := w.items[key]; !had || !w.same.equal(before, kept) {
 			changed = append(changed, key)
 		}
 	}
@@ -190,6 +213,7 @@ func (w *Watch) replace(items map[objectKey]any, epoch int) (changed []objectKey
 	slices.SortFunc(changed, objectKey.compare)
 	initial = !w.listed
 	w.items, w.sorted, w.folded = items, nil, nil
+	w.log.cut()
 	w.listed, w.epoch, w.listDoubt = true, epoch, nil
 	return changed, initial
 }

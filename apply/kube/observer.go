@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -29,8 +30,11 @@ type Observer struct {
 	cancel  context.CancelFunc
 	done    chan struct{}
 	poke    chan struct{} // holds one token while kinds must be looked up
+	texts   shared
 
 	mu       sync.Mutex
+	objects  snapshot
+	listed   listing
 	kinds    map[schema.GroupKind]*trackedKind
 	rules    *apply.HealthRules
 	repairs  map[api.Ref]apply.Repair
@@ -115,37 +119,26 @@ func (o *Observer) track(gvk schema.GroupVersionKind, prefer bool) *trackedKind 
 
 // Live returns what is known now.
 func (o *Observer) Live() apply.Live {
-	live := apply.Live{
-		ParentsSynced: o.parents.Synced(), // asked before the content is read, which can only be newer
-		Unknown:       map[schema.GroupKind]string{},
-		Parents:       map[string]apply.Parent{},
-		Damaged:       map[string]string{},
-		Objects:       map[api.Ref]apply.LiveObject{},
-	}
-	for _, kept := range o.parents.Objects() {
-		switch p := kept.(parentSeen); {
-		case p.damage != "":
-			live.Damaged[p.configMap] = p.damage
-		default:
-			live.Parents[p.parent.Name] = p.parent
-		}
-	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, gvk := range apply.Kinds(live.Parents) {
+	synced := o.parents.Synced() // asked before the content is read, which can only be newer
+	o.listed.take(o.parents)
+	for _, gvk := range o.listed.kinds {
 		o.track(gvk, false)
 	}
-	live.Complete = live.ParentsSynced
+	live := apply.Live{ParentsSynced: synced, Complete: synced, Unknown: map[schema.GroupKind]string{}}
+	readings := make(map[schema.GroupKind]reading, len(o.kinds))
 	for gk, k := range o.kinds {
-		objects, err := o.track(k.gvk, false).content()
+		r, err := o.track(k.gvk, false).content(o.objects.of[gk].version)
 		if err != nil {
 			live.Unknown[gk], live.Complete = err.Error(), false
 		}
-		for _, kept := range objects {
-			lo := kept.(apply.LiveObject)
-			live.Objects[lo.Ref] = lo
+		if r.watch != nil {
+			readings[gk] = r
 		}
 	}
+	o.objects.take(readings)
+	live.Parents, live.Damaged, live.Objects = o.listed.parents, o.listed.damaged, o.objects.objects
 	live.Repairs = maps.Clone(o.repairs)
 	live.Doubts = make(map[api.Ref]string, len(o.doubts))
 	for ref, d := range o.doubts {
@@ -165,33 +158,20 @@ func (o *Observer) inventories() []apply.Parent {
 	return out
 }
 
-// content returns the objects of this kind as last known, and why that may not be all; then the absence of an object
-// means nothing.
-func (k *trackedKind) content() ([]any, error) {
+// content reads what is new since version of the objects of this kind as last known, and why that may not be all; then the
+// absence of an object means nothing. A reading of no watch means that there are none.
+func (k *trackedKind) content(version uint64) (reading, error) {
 	if k.watch == nil {
-		return nil, k.err
+		return reading{}, k.err
 	}
-	objects, err := read(k.watch)
+	r, err := read(k.watch, version)
 	switch {
 	case err == nil:
 		k.none = false // whatever was looked up before: it is served now
 	case k.none:
-		return nil, nil
+		return reading{}, nil
 	}
-	return objects, err
-}
-
-// watched is the side of a fleet.Watch that is read.
-type watched interface {
-	Err() error
-	Objects() []any
-}
-
-// read returns what w holds, and why that may not be all. It asks in this order because what arrives in between only
-// makes the content better than the answer says.
-func read(w watched) ([]any, error) {
-	err := w.Err()
-	return w.Objects(), err
+	return r, err
 }
 
 // resolve looks up kinds that are not watched, whenever it is poked. Asking again about a kind that is not served costs
@@ -265,16 +245,20 @@ func (o *Observer) watch(k *trackedKind, resource schema.GroupVersionResource) {
 		Resource:      resource,
 		LabelSelector: api.ApplySetPartOfLabel,
 		Metadata:      !rules.NeedsStatus(gk),
-		Reduce:        func(u *unstructured.Unstructured) any { return reduceObject(u, rules) },
+		Reduce: func(u *unstructured.Unstructured) any {
+			lo := o.observe(api.RefOf(u), u)
+			lo.Health = rules.HealthOf(u, time.Now())
+			return lo
+		},
+		ReduceMetadata: func(gvk schema.GroupVersionKind, m metav1.Object) any {
+			return o.observe(api.Ref{Group: gvk.Group, Kind: gvk.Kind, Namespace: m.GetNamespace(), Name: m.GetName()}, m)
+		},
 	})
 }
 
-func reduceObject(u *unstructured.Unstructured, rules *apply.HealthRules) any {
-	ref := api.RefOf(u)
-	lo := apply.Observe(ref, u)
-	if rules.NeedsStatus(ref.GroupKind()) || lo.Deleting {
-		lo.Health = rules.HealthOf(u, time.Now())
-	}
+func (o *Observer) observe(ref api.Ref, m metav1.Object) apply.LiveObject {
+	lo := apply.Observe(ref, m)
+	o.texts.object(&lo)
 	return lo
 }
 

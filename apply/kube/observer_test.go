@@ -20,18 +20,18 @@ func (w *arriving) Err() error {
 	return nil
 }
 
-func (w *arriving) Objects() []any {
+func (w *arriving) Changes(uint64) ([]any, uint64, bool) {
 	if !w.looked() {
-		return nil
+		return nil, 1, true
 	}
-	return []any{"a"}
+	return []any{"a"}, 2, true
 }
 
 // TestAListThatArrivesMeanwhileIsNotEmpty looks at a watch at every moment of its first list.
 func TestAListThatArrivesMeanwhileIsNotEmpty(t *testing.T) {
 	for looks := range 3 {
-		objects, err := read(&arriving{looks: looks})
-		if err == nil && len(objects) == 0 {
+		r, err := read(&arriving{looks: looks}, 0)
+		if err == nil && len(r.kept) == 0 {
 			t.Errorf("after %d looks the content is empty, and called complete", looks)
 		}
 	}

@@ -239,15 +239,20 @@ func (m *memberConn) renew(credential fleet.Credential) {
 	m.KeepConfig(credential.Outdated)
 }
 
-// releaseLimit bounds how long the end of the process waits for a member to take its claim back.
+// releaseLimit bounds how long the end of the process waits for a cluster to take its claim back.
 const releaseLimit = 3 * time.Second
 
-// Close implements reconcile.Member. What cannot be released in time a successor takes over after a while.
-func (m *memberConn) Close() {
+// release ends a claim. What cannot be released in time a successor takes over after a while.
+func release(claim *applykube.Claim) {
 	ctx, cancel := context.WithTimeout(context.Background(), releaseLimit)
 	defer cancel()
-	_ = m.claim.Release(ctx) // the member is out of reach, or slow; nobody is left who could do better
-	m.claim.Close()
+	_ = claim.Release(ctx) // the cluster is out of reach, or slow; nobody is left who could do better
+	claim.Close()
+}
+
+// Close implements reconcile.Member.
+func (m *memberConn) Close() {
+	release(m.claim)
 	m.objects.Close()
 	m.Session.Close()
 	m.release()

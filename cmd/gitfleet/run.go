@@ -18,11 +18,8 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"github.com/gitfleet/gitfleet/api/crd"
 	"github.com/gitfleet/gitfleet/apply"
-	applykube "github.com/gitfleet/gitfleet/apply/kube"
 	"github.com/gitfleet/gitfleet/fleet"
-	"github.com/gitfleet/gitfleet/hub"
 	"github.com/gitfleet/gitfleet/internal/web"
 	"github.com/gitfleet/gitfleet/mcs/local"
 	"github.com/gitfleet/gitfleet/reconcile"
@@ -203,14 +200,12 @@ func run(ctx context.Context, o runOptions, stdout, stderr io.Writer) (err error
 	}
 	opt.Fleet = &members{kubeconfigs: o.kubeconfigs, servers: map[string]string{}, self: instance(opt.Store), timing: apply.DefaultClaimTiming()}
 	if o.hubKubeconfig != "" {
-		changed := make(chan struct{}, 1)
-		session, err := openHub(o.hubKubeconfig, o.hubContext, changed)
+		h, err := openHub(o, instance(store))
 		if err != nil {
 			return err
 		}
-		defer session.Close()
-		opt.Hub = hub.NewPublisher(session, applykube.NewCRDs(session, crd.Hub()).Ensure)
-		opt.HubChanged = changed
+		defer h.close()
+		opt.Hub, opt.HubChanged = h, h.changed
 	}
 	if o.loadBalancer == loadBalancerLocal {
 		provider, err := openLocal(o.dialMap)
@@ -233,20 +228,6 @@ func openLocal(dialMap string) (*local.Provider, error) {
 		return nil, fmt.Errorf("--local-dial-map: %w", err)
 	}
 	return local.New(local.Options{DialMap: mappings})
-}
-
-// openHub opens the hub. changed holds a token whenever something there has changed since it was last taken.
-func openHub(kubeconfig, context string, changed chan<- struct{}) (*fleet.Session, error) {
-	cfg, err := fleet.LoadContext(kubeconfig, context)
-	if err != nil {
-		return nil, fmt.Errorf("--hub-kubeconfig: %w", err)
-	}
-	return fleet.Open("hub", cfg, func() {
-		select {
-		case changed <- struct{}{}:
-		default: // the token before has not been taken yet
-		}
-	})
 }
 
 // runOnce makes one pass and prints what it came to.
