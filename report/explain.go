@@ -292,4 +292,3 @@ func yesNo(b bool) string {
 	}
 	return "no"
 }
-
