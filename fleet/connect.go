@@ -16,7 +16,6 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 )
 
@@ -32,15 +31,12 @@ func (s *Session) connect(cfg *rest.Config, t timing) error {
 		return err
 	}
 	s.guard = &guard{link: s.link, wire: &s.wire, host: s.name}
-	client, named := &http.Client{Transport: s.guard}, s.clientConfig()
 	var err error
-	if s.dynamic, err = s.newDynamic(s.guard); err != nil {
+	if s.own, err = s.newClients(s.guard); err != nil {
 		return err
 	}
-	if s.meta, err = metadata.NewForConfigAndClient(named, client); err != nil {
-		return err
-	}
-	disco, err := discovery.NewDiscoveryClientForConfigAndClient(named, client)
+	client := &http.Client{Transport: s.guard}
+	disco, err := discovery.NewDiscoveryClientForConfigAndClient(s.clientConfig(), client)
 	if err != nil {
 		return err
 	}

@@ -6,18 +6,25 @@ import (
 	"strings"
 
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/transport"
 )
 
-// As returns a client that acts with the rights of a service account of the member, given as "namespace/name", and of
-// nobody else. It shares everything with Dynamic but its identity. gitfleet's own user must be allowed to impersonate the
+// Clients are two views of a member, with the same identity.
+type Clients struct {
+	Dynamic  dynamic.Interface  // whole objects
+	Metadata metadata.Interface // their metadata alone
+}
+
+// As returns clients that act with the rights of a service account of the member, given as "namespace/name", and of
+// nobody else. They share everything with the session's own but their identity. gitfleet's own user must be allowed to impersonate the
 // account; when it is not, the API server's refusal is told apart by ImpersonationDenied. The API server adds the groups
 // of service accounts itself, and does not ask whether the account exists: one that does not has no rights of its own.
 // When account is no such name, or the kubeconfig itself impersonates somebody, every request fails with an error that
 // says so: an API server knows no impersonation on another's behalf, and the user behind the kubeconfig may do more than
 // gitfleet should.
-func (s *Session) As(account string) dynamic.Interface {
+func (s *Session) As(account string) Clients {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if known, ok := s.accounts[account]; ok {
@@ -29,18 +36,23 @@ func (s *Session) As(account string) dynamic.Interface {
 		as.refused = fmt.Errorf("member %s: %q names no service account: want namespace/name", s.name, account)
 	}
 	as.user = "system:serviceaccount:" + namespace + ":" + name
-	client, err := s.newDynamic(as)
+	clients, err := s.newClients(as)
 	if err != nil {
-		// The same client without the account could be made when the session was opened.
-		panic(fmt.Sprintf("fleet: member %s: client for service account %s: %v", s.name, account, err))
+		// The same clients without the account could be made when the session was opened.
+		panic(fmt.Sprintf("fleet: member %s: clients for service account %s: %v", s.name, account, err))
 	}
-	s.accounts[account] = client
-	return client
+	s.accounts[account] = clients
+	return clients
 }
 
-// newDynamic returns a client on rt.
-func (s *Session) newDynamic(rt http.RoundTripper) (dynamic.Interface, error) {
-	return dynamic.NewForConfigAndClient(s.clientConfig(), &http.Client{Transport: rt})
+// newClients returns clients on rt.
+func (s *Session) newClients(rt http.RoundTripper) (c Clients, err error) {
+	client := &http.Client{Transport: rt}
+	if c.Dynamic, err = dynamic.NewForConfigAndClient(s.clientConfig(), client); err != nil {
+		return Clients{}, err
+	}
+	c.Metadata, err = metadata.NewForConfigAndClient(s.clientConfig(), client)
+	return c, err
 }
 
 // clientConfig is what the clients know: the member by its name, and no limit of their own, because the API server's

@@ -91,7 +91,7 @@ func realImpersonation(t *testing.T, real *realfleet.Fleet, name string, m *memb
 		_, err := client.Resource(configMaps).Namespace(namespace).List(context.Background(), metav1.ListOptions{})
 		return err
 	}
-	team := m.As("default/deployer")
+	team := m.As("default/deployer").Dynamic
 	realfleet.Eventually(t, 10*time.Second, func() error { return list(team, "default") }) // by its group
 	err := list(team, "kube-system")
 	if !apierrors.IsForbidden(err) || ImpersonationDenied(err) || !strings.Contains(err.Error(), "system:serviceaccount:default:deployer") {
@@ -102,7 +102,7 @@ func realImpersonation(t *testing.T, real *realfleet.Fleet, name string, m *memb
 	unprivileged := &member{t: t, proxy: m.proxy, direct: m.direct, changed: make(chan struct{}, 1)}
 	unprivileged.open(cfg)
 	unprivileged.await("ready", func() bool { return unprivileged.State().Phase == Ready })
-	if err := list(unprivileged.As("default/deployer"), "default"); !ImpersonationDenied(err) {
+	if err := list(unprivileged.As("default/deployer").Dynamic, "default"); !ImpersonationDenied(err) {
 		t.Errorf("impersonation without the right to: %v", err)
 	}
 }

@@ -194,13 +194,13 @@ func (l *listWatcher) selected(options metav1.ListOptions) metav1.ListOptions {
 func (l *listWatcher) list(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 	spec, s := l.watch.spec, l.watch.session
 	if spec.Metadata {
-		list, err := s.meta.Resource(spec.Resource).Namespace(spec.Namespace).List(ctx, options)
+		list, err := s.own.Metadata.Resource(spec.Resource).Namespace(spec.Namespace).List(ctx, options)
 		if err != nil {
 			return nil, err
 		}
 		return reducePage(l.watch, list, list.Items)
 	}
-	list, err := s.dynamic.Resource(spec.Resource).Namespace(spec.Namespace).List(ctx, options)
+	list, err := s.own.Dynamic.Resource(spec.Resource).Namespace(spec.Namespace).List(ctx, options)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +211,7 @@ func (l *listWatcher) stream(ctx context.Context, options metav1.ListOptions) (w
 	spec, s := l.watch.spec, l.watch.session
 	options.Watch = true
 	if spec.Metadata {
-		return s.meta.Resource(spec.Resource).Namespace(spec.Namespace).Watch(ctx, options)
+		return s.own.Metadata.Resource(spec.Resource).Namespace(spec.Namespace).Watch(ctx, options)
 	}
-	return s.dynamic.Resource(spec.Resource).Namespace(spec.Namespace).Watch(ctx, options)
+	return s.own.Dynamic.Resource(spec.Resource).Namespace(spec.Namespace).Watch(ctx, options)
 }

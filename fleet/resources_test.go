@@ -228,7 +228,7 @@ func TestActingForAnAccount(t *testing.T) {
 		t.Error("clients are not kept by account")
 	}
 	get := func() error {
-		_, err := team.Resource(configMaps).Namespace("default").List(context.Background(), metav1.ListOptions{})
+		_, err := team.Dynamic.Resource(configMaps).Namespace("default").List(context.Background(), metav1.ListOptions{})
 		return err
 	}
 	if err := get(); err != nil || d.actedFor() != "system:serviceaccount:web:deployer" {
@@ -243,7 +243,7 @@ func TestActingForAnAccount(t *testing.T) {
 	w := m.watchNames()
 	m.awaitSynced(w)
 	for _, account := range []string{"", "deployer", "/deployer", "web/", "web/a/b"} {
-		_, err := m.As(account).Resource(configMaps).Namespace("default").List(context.Background(), metav1.ListOptions{})
+		_, err := m.As(account).Dynamic.Resource(configMaps).Namespace("default").List(context.Background(), metav1.ListOptions{})
 		if err == nil || !strings.Contains(err.Error(), "names no service account") {
 			t.Errorf("account %q: %v; want a refusal, never gitfleet's own rights", account, err)
 		}

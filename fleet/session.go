@@ -43,8 +43,7 @@ type Session struct {
 	name    string
 	link    *link
 	catalog *catalog
-	dynamic dynamic.Interface
-	meta    metadata.Interface
+	own     Clients
 	guard   *guard
 	wire    wire
 
@@ -62,7 +61,7 @@ type Session struct {
 
 	mu       sync.Mutex
 	watches  map[string]*Watch
-	accounts map[string]dynamic.Interface // by service account
+	accounts map[string]Clients // by service account
 }
 
 // Open starts a session with the member called name; it never blocks and makes its requests in the background. notify
@@ -103,7 +102,7 @@ func open(name string, cfg *rest.Config, notify func(), t timing) (*Session, err
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Session{
 		name: name, ctx: ctx, cancel: cancel, changed: make(chan struct{}, 1),
-		watches: map[string]*Watch{}, accounts: map[string]dynamic.Interface{}, wire: wire{retired: map[*line]struct{}{}},
+		watches: map[string]*Watch{}, accounts: map[string]Clients{}, wire: wire{retired: map[*line]struct{}{}},
 	}
 	s.link = newLink(name, t, s.touch)
 	if err := s.connect(cfg, t); err != nil {
@@ -209,10 +208,10 @@ func (s *Session) State() State { return s.link.snapshot() }
 
 // Dynamic returns a client without a rate limit of its own. A request takes a minute at most, unless it is a watch, and
 // fails at once with an *UnreachableError while the member is unreachable.
-func (s *Session) Dynamic() dynamic.Interface { return s.dynamic }
+func (s *Session) Dynamic() dynamic.Interface { return s.own.Dynamic }
 
 // Metadata returns a client for objects' metadata alone, under the same terms as Dynamic.
-func (s *Session) Metadata() metadata.Interface { return s.meta }
+func (s *Session) Metadata() metadata.Interface { return s.own.Metadata }
 
 // Mapping returns the resource and scope of a kind, from cached discovery. With an empty version that is the preferred
 // one of the versions that serve the kind: for objects that were written in a version that is no longer served. A kind

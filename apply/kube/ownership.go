@@ -8,7 +8,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/gitfleet/gitfleet/api"
@@ -21,7 +20,7 @@ const ownAttempts = 5
 // own brings the ownership of an object's fields in order, by a patch of its managedFields: what is given away is no longer
 // ours, and when the object was adopted nobody who had it before keeps a share in what is. Mostly there is nothing to do, and
 // no request. It returns the object as it is then.
-func (w *writing) own(ctx context.Context, u *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+func (w *writing) own(ctx context.Context, u metav1.Object) (metav1.Object, error) {
 	ref, adopting := w.change.Ref, w.adopting()
 	if !adopting && len(w.change.HandOut) == 0 {
 		return u, nil

@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
 
 	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/apply"
@@ -15,6 +16,7 @@ import (
 // target is where one object lives on the member, and as whom it is reached.
 type target struct {
 	dynamic.ResourceInterface
+	metadata metadata.ResourceInterface // the same, whose answers are the metadata alone
 	ref      api.Ref
 	resource string // for people: "deployments.apps"
 	account  string // of the Set: "namespace/name" of a service account; empty for gitfleet's own rights
@@ -23,12 +25,12 @@ type target struct {
 // target tells where ref is, given how its kind is served, for the account of its Set. Nothing of a Set that names an account
 // is read or written with gitfleet's own rights.
 func (x *execution) target(mapping *meta.RESTMapping, ref api.Ref, account string) (target, error) {
-	clients := x.session.Dynamic()
+	clients := fleet.Clients{Dynamic: x.session.Dynamic(), Metadata: x.session.Metadata()}
 	if account != "" {
 		clients = x.session.As(account)
 	}
-	client := clients.Resource(mapping.Resource)
-	t := target{client, ref, mapping.Resource.GroupResource().String(), account}
+	client, metadataOf := clients.Dynamic.Resource(mapping.Resource), clients.Metadata.Resource(mapping.Resource)
+	t := target{client, metadataOf, ref, mapping.Resource.GroupResource().String(), account}
 	namespaced := mapping.Scope.Name() == meta.RESTScopeNameNamespace
 	switch {
 	case namespaced && ref.Namespace == "":
@@ -38,7 +40,7 @@ func (x *execution) target(mapping *meta.RESTMapping, ref api.Ref, account strin
 		return target{}, &apply.RefusedError{Ref: ref, Verb: "patch", Actor: apply.Author,
 			Message: "the kind is cluster-scoped on this member: remove metadata.namespace"}
 	case namespaced:
-		t.ResourceInterface = client.Namespace(ref.Namespace)
+		t.ResourceInterface, t.metadata = client.Namespace(ref.Namespace), metadataOf.Namespace(ref.Namespace)
 	}
 	return t, nil
 }

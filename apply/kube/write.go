@@ -69,10 +69,11 @@ func (w *writing) prepare(ctx context.Context) error {
 		if err := w.checkHandOut(ctx); err != nil {
 			return err
 		}
-		live, err := w.own(ctx, w.live)
+		owned, err := w.own(ctx, w.live)
 		if err != nil {
 			return err
 		}
+		live := owned.(*unstructured.Unstructured) // as it was given
 		w.live = live
 		send = apply.Strip(send, apply.Decided(c.HandOut, live))
 	}
@@ -100,14 +101,22 @@ func (w *writing) look(ctx context.Context) error {
 // write applies the object in earnest.
 func (w *writing) write(ctx context.Context, out *apply.Outcome) error {
 	c := w.change
-	answer, err := w.target.Patch(ctx, c.Ref.Name, types.ApplyPatchType, w.body, applyOptions())
+	var answer metav1.Object
+	var whole *unstructured.Unstructured // where what was put back must be told
+	var err error
+	if c.Repair {
+		whole, err = w.target.Patch(ctx, c.Ref.Name, types.ApplyPatchType, w.body, applyOptions())
+		answer = whole
+	} else {
+		answer, err = w.target.metadata.Patch(ctx, c.Ref.Name, types.ApplyPatchType, w.body, applyOptions())
+	}
 	if err != nil {
 		return w.target.refusal("patch", err)
 	}
 	now := time.Now()
 	if c.Repair {
 		w.observer.repaired(c.Ref, now)
-		drift := apply.DriftOf(w.live, answer, now)
+		drift := apply.DriftOf(w.live, whole, now)
 		out.Drift = &drift
 	}
 	if c.Action == apply.Create && !onlyOurs(answer) {
@@ -118,7 +127,7 @@ func (w *writing) write(ctx context.Context, out *apply.Outcome) error {
 		return err
 	}
 	if out.Drift != nil {
-		w.tell(w.step, answer, *out.Drift)
+		w.tell(w.step, whole, *out.Drift)
 	}
 	return nil
 }
@@ -153,7 +162,7 @@ func (w *writing) dryRun(ctx context.Context, name string, body []byte) (*unstru
 }
 
 // settle brings the ownership of an object's fields in order and notes what the inventory must hold of it.
-func (w *writing) settle(ctx context.Context, u *unstructured.Unstructured) error {
+func (w *writing) settle(ctx context.Context, u metav1.Object) error {
 	u, err := w.own(ctx, u)
 	if err != nil {
 		return err
@@ -174,7 +183,7 @@ func (w *writing) settle(ctx context.Context, u *unstructured.Unstructured) erro
 }
 
 // onlyOurs tells that nobody else has ever written to the object: a server-side apply that creates leaves no other entry.
-func onlyOurs(u *unstructured.Unstructured) bool {
+func onlyOurs(u metav1.Object) bool {
 	for _, m := range u.GetManagedFields() {
 		if m.Manager != api.FieldManager {
 			return false
