@@ -132,7 +132,7 @@ func (d *setDiffer) plan() SetPlan {
 		before = *d.before
 	}
 	p.After = Parent{Name: set.Name, ResourceVersion: before.ResourceVersion, Source: set.Source, Revision: before.Revision,
-		PolicyDigest: set.PolicyDigest, Items: d.remaining(p, w)}
+		PolicyDigest: set.PolicyDigest, Account: set.Account, Items: d.remaining(p, w)}
 	p.Remove = d.live.Complete && p.Before != nil && len(set.Objects) == 0 && len(p.After.Items) == 0
 	if len(set.Objects) == 0 {
 		p.After.PolicyDigest = before.PolicyDigest // no policy placed it

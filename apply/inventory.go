@@ -66,7 +66,7 @@ func EncodeParent(p Parent) (*corev1.ConfigMap, error) {
 		return nil, fmt.Errorf("%w: %d objects take %d bytes, %d fit; split %s into several placements",
 			ErrInventoryTooLarge, len(p.Items), n, maxInventory, p.Name)
 	}
-	return &corev1.ConfigMap{
+	cm := &corev1.ConfigMap{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace:       api.SystemNamespace,
@@ -83,7 +83,11 @@ func EncodeParent(p Parent) (*corev1.ConfigMap, error) {
 			},
 		},
 		Data: map[string]string{setKey: p.Name, itemsKey: items},
-	}, nil
+	}
+	if p.Account != "" {
+		cm.Annotations[api.AnnotationServiceAccount] = p.Account
+	}
+	return cm, nil
 }
 
 // DecodeParent reads what EncodeParent made. An error means that somebody else changed it, and that nothing may be
@@ -95,6 +99,7 @@ func DecodeParent(cm *corev1.ConfigMap) (Parent, error) {
 		Revision:        cm.Annotations[api.AnnotationRevision],
 		PolicyDigest:    cm.Annotations[api.AnnotationPolicyDigest],
 		Source:          cm.Annotations[api.AnnotationSource],
+		Account:         cm.Annotations[api.AnnotationServiceAccount],
 	}
 	if p.Name == "" || cm.Name != ParentName(p.Name) {
 		return Parent{}, fmt.Errorf("data.%s names the set %q, whose parent would be called %q", setKey, p.Name, ParentName(p.Name))

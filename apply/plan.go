@@ -91,12 +91,13 @@ type Parent struct {
 	Source          string // where the wish comes from; another source's inventory is not ours
 	Revision        string // commit that caused the last change
 	PolicyDigest    string
+	Account         string // "namespace/name" that the Set acts as, also when nothing is left of it but what must be deleted
 	Items           []Item // sorted by Ref
 }
 
 // Equal compares what is recorded; the resourceVersion is not.
 func (p Parent) Equal(o Parent) bool {
-	return p.Name == o.Name && p.Source == o.Source && p.Revision == o.Revision && p.PolicyDigest == o.PolicyDigest && sameItems(p.Items, o.Items)
+	return p.Name == o.Name && p.Source == o.Source && p.Revision == o.Revision && p.PolicyDigest == o.PolicyDigest && p.Account == o.Account && sameItems(p.Items, o.Items)
 }
 
 // sameItems compares two inventories, of which one is most often the other itself.

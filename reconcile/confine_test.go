@@ -35,4 +35,11 @@ func TestConfine(t *testing.T) {
 	if errs := confine(d, all); len(errs) > 0 || d.Placements[0].Directives.ServiceAccount != "a/b" {
 		t.Errorf("a confinement of the whole repository: %q, %v", d.Placements[0].Directives.ServiceAccount, errs)
 	}
+
+	p = placementOf("infra", "x")
+	p.Selected[0].Origin.File = "teams/web/x.yaml"
+	errs = confine(&render.Desired{Placements: []render.Placement{p}}, confinements)
+	if len(errs) != 1 || errs[0].File != "teams/web/x.yaml" || !strings.Contains(errs[0].Message, "web/deployer") || !strings.Contains(errs[0].Message, "infra") {
+		t.Errorf("a placement with more rights that selects a confined object gives %v; want one error at the object", errs)
+	}
 }

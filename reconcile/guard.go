@@ -53,9 +53,11 @@ func (l *Loop) guardRemovals(now time.Time) (changed bool) {
 func (l *Loop) countRemovals() (removals, listed int) {
 	from := l.sourceName()
 	for _, m := range l.members {
-		removals += m.removals
+		if m.plannedFor == l.wish { // else it is about another one
+			removals += m.removals
+		}
 		for _, p := range m.live.Parents {
-			if p.Source == from {
+			if p.Source == from && p.Name != servicesSet {
 				listed += len(p.Items)
 			}
 		}

@@ -64,7 +64,13 @@ type member struct {
 	statusErr error
 }
 
+// close gives m up once nothing that was begun on it is under way any more.
 func (m *member) close() {
+	m.prepare.pieces.Wait()
+	m.status.pieces.Wait()
+	for i := range m.lanes {
+		m.lanes[i].pieces.Wait()
+	}
 	if m.conn != nil {
 		m.conn.Close()
 	}
@@ -102,6 +108,29 @@ func (l *Loop) observe() {
 		}
 	}
 }
+
+// askClaims finds out which members this process may change.
+func (l *Loop) askClaims() {
+	for _, m := range l.members {
+		if m.conn == nil {
+			continue
+		}
+		err := m.conn.Claim()
+		if errorText(err) == errorText(m.claim) {
+			continue
+		}
+		var claimed *apply.ClaimedError
+		if errors.As(err, &claimed) {
+			l.opt.Log.Error("another gitfleet manages this member, which is left to it", "member", m.name, "error", err)
+		} else if errors.As(m.claim, &claimed) && err == nil {
+			l.opt.Log.Info("this gitfleet manages the member now", "member", m.name)
+		}
+		m.claim, m.told, l.stale.services = err, nil, true
+	}
+}
+
+// errUnclaimed is the claim on a member that nobody has asked about yet.
+var errUnclaimed = errors.New("not claimed yet")
 
 // samePlaces tells whether two sets of inventories say the same about where placements are.
 func samePlaces(a, b map[string]apply.Parent) bool {
@@ -144,7 +173,7 @@ func (l *Loop) openRemembered(ctx context.Context, now time.Time) {
 func (l *Loop) member(ctx context.Context, name string, now time.Time) *member {
 	m := l.members[name]
 	if m == nil {
-		m = &member{name: name}
+		m = &member{name: name, claim: errUnclaimed}
 		m.ctx, m.gone = context.WithCancel(ctx)
 		l.members[name] = m
 		l.stale.services = true
@@ -244,15 +273,6 @@ func (l *Loop) mayPlan(m *member, now time.Time) bool {
 		m.prepare.succeeded()
 		return false
 	}
-	if err := m.conn.Claim(); errorText(err) != errorText(m.claim) {
-		var claimed *apply.ClaimedError
-		if errors.As(err, &claimed) {
-			l.opt.Log.Error("another gitfleet manages this member, which is left to it", "member", m.name, "error", err)
-		} else if errors.As(m.claim, &claimed) && err == nil {
-			l.opt.Log.Info("this gitfleet manages the member now", "member", m.name)
-		}
-		m.claim, m.told = err, nil
-	}
 	if m.claim != nil {
 		for i := range m.lanes {
 			m.lanes[i].stop()
@@ -278,7 +298,7 @@ func (l *Loop) plan(m *member, now time.Time) {
 	m.plannedFor, m.version, m.fresh, m.replan, m.told = l.wish, l.version, true, false, nil
 	m.sets = l.targetSets(m)
 	m.plan = apply.Diff(m.name, m.sets, m.live, now)
-	m.removals = m.plan.Removals()
+	m.removals = part(m.plan, Bulk).Removals() // what services need comes and goes by itself
 	for n := range Lanes {
 		if !m.lanes[n].running {
 			m.lanes[n].plan = part(m.plan, n)

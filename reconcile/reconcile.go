@@ -265,6 +265,7 @@ func (l *Loop) step(ctx context.Context, now time.Time) (told bool) {
 	if l.wish != nil {
 		l.openMembers(ctx, now)
 		l.observe()
+		l.askClaims()
 		l.decide(now)
 		l.resolveServices(ctx, now)
 		l.planMembers(now)

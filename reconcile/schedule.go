@@ -108,7 +108,7 @@ func (l *Loop) targetSets(m *member) []apply.Set {
 	for name, parent := range m.live.Parents {
 		// Another source's inventory is its own, whatever we wish.
 		if parent.Source == from && !wanted[name] && (name != servicesSet || servicesKnown) {
-			sets = append(sets, apply.Set{Name: name, Revision: l.wish.Revision.Commit, Suspended: l.wish.suspends(name)})
+			sets = append(sets, apply.Set{Name: name, Revision: l.wish.Revision.Commit, Suspended: l.wish.suspends(name), Account: parent.Account})
 		}
 	}
 	confirmed := slices.Contains(l.wish.confirmed, l.schedule.digest)

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -11,6 +12,7 @@ type worker struct {
 	cancel   context.CancelFunc
 	failures int
 	retryAt  time.Time
+	pieces   sync.WaitGroup // done once nothing is under way, also when nobody wants the result
 }
 
 // start runs do in the background and folds its result in the loop. The worker must not be running. When ctx ends, do is
@@ -18,9 +20,11 @@ type worker struct {
 func start[T any](ctx context.Context, l *Loop, w *worker, do func(context.Context) T, fold func(T)) {
 	workCtx, cancel := context.WithCancel(ctx)
 	w.running, w.cancel = true, cancel
+	w.pieces.Add(1)
 	l.work.Go(func() {
 		defer cancel()
 		result := do(workCtx)
+		w.pieces.Done()
 		l.post(ctx, func() {
 			w.running, w.cancel = false, nil
 			fold(result)
