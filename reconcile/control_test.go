@@ -208,3 +208,21 @@ func TestLoopSweeps(t *testing.T) {
 	cancel()
 	<-ended
 }
+
+func TestLoopOpensAMovedMemberAnew(t *testing.T) {
+	east := newCluster("east")
+	repo := &repository{}
+	repo.push("c1", memberCluster("east", "e"), ns("web"), placeOn("web", "e"))
+	l, _ := startLoop(t, repo, fakeFleet{"east": east}, t.TempDir())
+	await(t, l, "the first commit", convergedOn("c1"))
+	east.set(func() { // the same name, another cluster: nothing is there
+		east.opens++
+		east.parents, east.objects = map[string]apply.Parent{}, map[api.Ref]apply.LiveObject{}
+	})
+	await(t, l, "the placement in the new place", func(r report.Report) bool {
+		return r.Converged && len(east.holds()) == 1
+	})
+	if strings.Contains(strings.Join(east.plans, ""), "drifted") {
+		t.Errorf("another cluster was taken for the one before: %q", east.plans)
+	}
+}

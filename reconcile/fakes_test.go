@@ -111,6 +111,7 @@ type cluster struct {
 	services mcs.Observed
 	refuse   error // what Apply answers
 	claim    error // what Claim answers
+	opens    int   // counts its moves
 	doubts   map[api.Ref]string
 	plans    []string
 	relists  int
@@ -134,7 +135,10 @@ func (c *cluster) set(change func()) {
 }
 
 // session implements Member.
-type session struct{ *cluster }
+type session struct {
+	*cluster
+	opened int // at which of the cluster's places
+}
 
 func (s session) State() fleet.State {
 	s.mu.Lock()
@@ -144,6 +148,12 @@ func (s session) State() fleet.State {
 		state.Err = errors.New("no answer")
 	}
 	return state
+}
+
+func (s session) Moved() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.opened != s.opens
 }
 
 func (s session) Claim() error {
@@ -253,7 +263,7 @@ func (f fakeFleet) Open(name, _ string, changed func()) (Member, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.changed = append(c.changed, changed)
-	return session{c}, nil
+	return session{c, c.opens}, nil
 }
 
 func testOptions(repo *repository, f fakeFleet, store *Store) Options {

@@ -20,12 +20,14 @@ import (
 
 // member is one cluster as the loop knows it.
 type member struct {
-	name string
-	ctx  context.Context // ends when the member leaves the registry
-	gone context.CancelFunc
-	conn Member // nil until it could be opened
-	open worker // only its delay is used: opening does not block
-	err  error  // why it could not be opened
+	name    string
+	ctx     context.Context // ends when the member leaves the registry
+	gone    context.CancelFunc
+	conn    Member // nil until it could be opened
+	open    worker // only its delay is used: opening does not block
+	source  string // what it was opened for
+	leaving bool   // the member before in its place is not closed yet
+	err     error  // why it could not be opened
 
 	prepare  worker
 	prepared bool  // what gitfleet needs is in place, as far as was seen since the member was last reached
@@ -87,15 +89,9 @@ func (l *Loop) observe() {
 		if m.conn == nil || !m.dirty {
 			continue
 		}
-		m.dirty, m.fresh, m.told = false, false, nil
-		phase, live, observed := m.state.Phase, m.live, m.observed
-		m.state, m.live, m.observed = m.conn.State(), m.conn.Live(), m.conn.Services()
-		if m.live.ParentsSynced != live.ParentsSynced || !samePlaces(m.live.Parents, live.Parents) {
-			l.stale.schedule = true
-		}
-		if !maps.EqualFunc(m.live.Parents, live.Parents, func(a, b apply.Parent) bool { return a.ResourceVersion == b.ResourceVersion }) {
-			m.inventories++
-		}
+		phase, observed := m.state.Phase, m.observed
+		m.dirty, m.state, m.observed = false, m.conn.State(), m.conn.Services()
+		l.look(m)
 		if m.state.Phase != phase || !reflect.DeepEqual(m.observed, observed) {
 			l.stale.services = true
 		}
@@ -106,6 +102,18 @@ func (l *Loop) observe() {
 		case m.state.Phase == fleet.Ready:
 			l.opt.Log.Info("member is reached", "member", m.name, "version", m.state.Version)
 		}
+	}
+}
+
+// look takes what m holds now.
+func (l *Loop) look(m *member) {
+	before := m.live
+	m.live, m.fresh, m.told = m.conn.Live(), false, nil
+	if m.live.ParentsSynced != before.ParentsSynced || !samePlaces(m.live.Parents, before.Parents) {
+		l.stale.schedule = true
+	}
+	if !maps.EqualFunc(m.live.Parents, before.Parents, func(a, b apply.Parent) bool { return a.ResourceVersion == b.ResourceVersion }) {
+		m.inventories++
 	}
 }
 
@@ -178,11 +186,40 @@ func (l *Loop) member(ctx context.Context, name string, now time.Time) *member {
 		l.members[name] = m
 		l.stale.services = true
 	}
-	if m.conn == nil && m.open.ready(now) {
+	if m.conn != nil && (m.conn.Moved() || m.source != l.sourceName()) {
+		m = l.reopen(ctx, m)
+	}
+	if m.conn == nil && !m.leaving && m.open.ready(now) {
 		l.openMember(m, now)
 	}
 	return m
 }
+
+// reopen lets go of m, and returns the member that takes its place once that is done. What m showed of services stays known:
+// its pods live on, whoever is asked about them.
+func (l *Loop) reopen(ctx context.Context, m *member) *member {
+	fresh := &member{name: m.name, claim: errUnclaimed, suspended: m.suspended, leaving: true, err: errReopened}
+	fresh.ctx, fresh.gone = context.WithCancel(ctx)
+	l.members[m.name] = fresh
+	l.stale.schedule, l.stale.services = true, true
+	remembered := l.memory.Members[m.name]
+	if m.observed.Synced {
+		last := m.observed
+		last.Synced = false
+		remembered.Services = &last
+	}
+	l.memory.Members[m.name] = remembered
+	l.opt.Log.Info("member is opened anew", "member", m.name)
+	m.gone()
+	l.work.Go(func() {
+		m.close()
+		l.post(ctx, func() { fresh.leaving = false })
+	})
+	return fresh
+}
+
+// errReopened is why a member is not open that is on its way back.
+var errReopened = errors.New("its API server or its source is another one now, so it is opened anew")
 
 func (l *Loop) openMember(m *member, now time.Time) {
 	changed := make(chan struct{}, 1)
@@ -200,7 +237,7 @@ func (l *Loop) openMember(m *member, now time.Time) {
 		m.open.failed(now)
 		return
 	}
-	m.conn, m.err, m.dirty = conn, nil, true
+	m.conn, m.source, m.err, m.dirty = conn, l.sourceName(), nil, true
 	l.forward(m.ctx, changed, func() { m.dirty = true })
 }
 
@@ -248,9 +285,15 @@ func (l *Loop) planMembers(now time.Time) {
 		l.trackKinds(m)
 		if l.mayPlan(m, now) {
 			open = append(open, m)
-			l.sweep(m, now)
-			l.plan(m, now)
 		}
+	}
+	if l.stale.schedule { // tracking showed inventories that the schedule does not know
+		l.again = true
+		return
+	}
+	for _, m := range open {
+		l.sweep(m, now)
+		l.plan(m, now)
 	}
 	if l.guardRemovals(now) {
 		for _, m := range open {
@@ -336,9 +379,9 @@ func (l *Loop) trackKinds(m *member) {
 	}
 	m.trackedFor = l.version
 	if m.rules != l.wish.rules {
-		m.rules, m.fresh, m.told = l.wish.rules, false, nil
+		m.rules = l.wish.rules
 		m.conn.UseHealthRules(m.rules)
-		m.live = m.conn.Live()
+		l.look(m)
 	}
 	kinds := map[schema.GroupVersionKind]bool{}
 	for _, set := range l.schedule.targets[m.name] {
@@ -354,8 +397,7 @@ func (l *Loop) trackKinds(m *member) {
 	}
 	m.tracked = append([]schema.GroupVersionKind{}, sorted...)
 	m.conn.Track(sorted)
-	m.fresh, m.told = false, nil
-	m.live = m.conn.Live() // no longer complete when a kind is new
+	l.look(m) // no longer complete when a kind is new
 }
 
 // doubt has m listed anew when a write was refused again because something exists, or changed, that m does not show. The

@@ -49,6 +49,8 @@ type Builder interface {
 // block, and each is called by one goroutine at a time.
 type Member interface {
 	State() fleet.State
+	// Moved tells that the member's API server is another one now, so that it must be closed and opened anew.
+	Moved() bool
 	Resources() (r fleet.Resources, known bool)
 	// Claim returns nil while this process is the one that manages the member for its source, and otherwise why it is not,
 	// or not yet.
@@ -127,7 +129,8 @@ type Loop struct {
 	// What must be decided anew, because something that it depends on has changed. Everything else stays: an event costs
 	// what it concerns, not what the fleet holds.
 	stale   staleness
-	version int // counts changes of what all members' plans depend on
+	again   bool // there is something to decide that this step has found out too late
+	version int  // counts changes of what all members' plans depend on
 
 	publish    worker
 	published  string // digest of the report that was last published
@@ -208,6 +211,9 @@ func (l *Loop) run(parent context.Context, done func(report.Report) bool) {
 
 // due returns when the loop must decide again although nothing happened: the first retry, held repair or report.
 func (l *Loop) due() (first time.Time, ok bool) {
+	if l.again {
+		return l.stepped, true
+	}
 	consider := func(at time.Time) {
 		// What was due at the last step has had its chance.
 		if at.After(l.stepped) && (!ok || at.Before(first)) {
@@ -259,7 +265,7 @@ func (l *Loop) foldWaiting(ctx context.Context) {
 
 // step decides what has to be decided anew and starts whatever work follows. It reports whether there is a new report.
 func (l *Loop) step(ctx context.Context, now time.Time) (told bool) {
-	l.stepped, l.stale.report = now, true
+	l.stepped, l.stale.report, l.again = now, true, false
 	l.settleDispute(now)
 	l.startRender(ctx, now)
 	if l.wish != nil {

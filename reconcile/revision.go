@@ -106,10 +106,12 @@ func (l *Loop) fallBack(ctx context.Context) {
 	if l.wish != nil || s.fellBack || rev.Commit == "" || rev.Commit == s.head.Commit {
 		return
 	}
-	s.fellBack = true
 	start(ctx, l, &s.render, func(ctx context.Context) rendered { return l.renderRevision(ctx, rev, rev.Commit) }, func(out rendered) {
+		var authors render.ManifestErrors
+		s.fellBack = out.err == nil || errors.As(out.err, &authors)
 		if out.err != nil {
 			l.opt.Log.Warn("the revision that was in force cannot be rendered any more", "commit", rev.Commit, "error", out.err)
+			s.render.failed(time.Now())
 			return
 		}
 		if l.wish == nil {

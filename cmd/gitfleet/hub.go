@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -54,16 +52,6 @@ func openHub(o runOptions, self apply.Instance) (*claimedHub, error) {
 	claim.Store(h.claim)
 	h.publisher = hub.NewPublisher(h.session, applykube.NewCRDs(h.session, crd.Hub()).Ensure)
 	return h, nil
-}
-
-// source names what is followed, without credentials.
-func (o runOptions) source() string {
-	repository := o.repository.url
-	if u, err := url.Parse(repository); err == nil {
-		u.User = nil
-		repository = u.String()
-	}
-	return strings.Join(append([]string{repository, o.repository.ref}, o.paths...), " ")
 }
 
 // settleLimit is how long a status waits for the claim to be settled: longer than a holder that has died is waited for.

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,6 +80,7 @@ func (m *members) connect(name, source string, changed func()) (*memberConn, err
 	conn := &memberConn{
 		Session:     session,
 		credential:  credential,
+		changed:     changed,
 		claim:       claim.Load(),
 		objects:     applykube.NewObserver(session, changed),
 		services:    mcskube.NewObserver(session),
@@ -155,59 +154,14 @@ func (m *members) refresh(f *follower) {
 	if m.follow != f {
 		return // nothing is open any more, or again with another
 	}
-	wanted := map[string]fleet.Credential{}
 	for name, conn := range m.open {
 		credential, err := f.Get(name)
 		if err != nil {
 			conn.KeepConfig(err)
 			continue
 		}
-		wanted[name] = credential
+		conn.renew(credential)
 	}
-	for name, other := range m.collisions(wanted) {
-		m.open[name].KeepConfig(sameServer(other, name, wanted[name].Config.Host))
-		delete(wanted, name)
-	}
-	for name, credential := range wanted {
-		m.open[name].renew(credential)
-	}
-	m.servers = map[string]string{}
-	for name, conn := range m.open {
-		m.servers[conn.server()] = name
-	}
-}
-
-// collisions returns the members that cannot move to the API server they are wanted at, and who is there. Several may
-// move at once, even in a circle; who cannot stays where it is, which may stop another.
-func (m *members) collisions(wanted map[string]fleet.Credential) map[string]string {
-	stay := map[string]string{}
-	for again := true; again; {
-		again = false
-		at := map[string]string{}
-		claim := func(name, server string) (other string, taken bool) {
-			other, taken = at[server]
-			if !taken {
-				at[server] = name
-			}
-			return other, taken
-		}
-		moves := map[string]string{}
-		for _, name := range slices.Sorted(maps.Keys(m.open)) {
-			now := m.open[name].server()
-			to, moving := wanted[name]
-			if _, stays := stay[name]; moving && !stays && to.Config.Host != now {
-				moves[name] = to.Config.Host
-				continue
-			}
-			claim(name, now) // never taken: the sessions are open side by side
-		}
-		for _, name := range slices.Sorted(maps.Keys(moves)) {
-			if other, taken := claim(name, moves[name]); taken {
-				stay[name], again = other, true
-			}
-		}
-	}
-	return stay
 }
 
 // memberConn joins what the leaf packages do on one session into the member that the loop drives.
@@ -219,6 +173,8 @@ type memberConn struct {
 	executors   [reconcile.Lanes]*applykube.Executor
 	services    *mcskube.Observer
 	definitions *applykube.CRDs
+	moved       atomic.Bool
+	changed     func()
 	release     func() // called when closed
 }
 
@@ -227,8 +183,14 @@ var _ reconcile.Member = (*memberConn)(nil)
 // server returns the API server that the member is open at.
 func (m *memberConn) server() string { return m.credential.Config.Host }
 
-// renew makes the session use a credential, unless it does so already or cannot.
+// renew makes the session use a credential, unless it does so already or cannot. Another API server may be another cluster:
+// what was seen, planned and claimed is not about that one, so the member must be opened anew.
 func (m *memberConn) renew(credential fleet.Credential) {
+	if credential.Config.Host != m.server() {
+		m.moved.Store(true)
+		m.changed()
+		return
+	}
 	if !credential.Same(m.credential) {
 		if err := m.SetConfig(credential.Config); err != nil {
 			m.KeepConfig(err)
@@ -238,6 +200,9 @@ func (m *memberConn) renew(credential fleet.Credential) {
 	m.credential = credential
 	m.KeepConfig(credential.Outdated)
 }
+
+// Moved implements reconcile.Member.
+func (m *memberConn) Moved() bool { return m.moved.Load() }
 
 // releaseLimit bounds how long the end of the process waits for a cluster to take its claim back.
 const releaseLimit = 3 * time.Second

@@ -2,16 +2,13 @@ package main
 
 import (
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
-	"k8s.io/client-go/rest"
 
 	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/fleet"
@@ -19,45 +16,8 @@ import (
 	"github.com/gitfleet/gitfleet/test/realfleet"
 )
 
-// TestCollisions: who may move to another API server, when several do at once. A row reads "member at server".
-func TestCollisions(t *testing.T) {
-	for _, tc := range []struct{ name, open, wanted, refused string }{
-		{"nothing moves", "a@1 b@2", "a@1 b@2", ""},
-		{"to a free one", "a@1 b@2", "a@3", ""},
-		{"to one that is taken", "a@1 b@2", "a@2", "a:b"},
-		{"to one that is left", "a@1 b@2", "a@2 b@3", ""},
-		{"in a circle", "a@1 b@2 c@3", "a@2 b@3 c@1", ""},
-		{"two to the same", "a@1 b@2", "a@3 b@3", "b:a"},
-		{"one that stays stops the next", "a@1 b@2 c@3", "a@2 b@3", "a:b b:c"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			m := &members{open: map[string]*memberConn{}}
-			for name, credential := range at(tc.open) {
-				m.open[name] = &memberConn{credential: credential}
-			}
-			refused := m.collisions(at(tc.wanted))
-			var got []string
-			for _, name := range slices.Sorted(maps.Keys(refused)) {
-				got = append(got, name+":"+refused[name])
-			}
-			if text := strings.Join(got, " "); text != tc.refused {
-				t.Errorf("refused %q, want %q", text, tc.refused)
-			}
-		})
-	}
-}
-
-func at(text string) map[string]fleet.Credential {
-	out := map[string]fleet.Credential{}
-	for _, word := range strings.Fields(text) {
-		name, server, _ := strings.Cut(word, "@")
-		out[name] = fleet.Credential{Config: &rest.Config{Host: server}}
-	}
-	return out
-}
-
-// TestMembersFollowTheirFiles: a member moves without being opened anew, which frees its place; a context that is gone
-// leaves the session open and says so; and in the end nothing is left.
+// TestMembersFollowTheirFiles: a member whose API server is another one asks to be opened anew, which frees its place; a
+// context that is gone leaves the session open and says so; and in the end nothing is left.
 func TestMembersFollowTheirFiles(t *testing.T) {
 	t.Cleanup(func() { goleak.VerifyNone(t) })
 	first, second := memberServer(t), memberServer(t)
@@ -79,14 +39,22 @@ func TestMembersFollowTheirFiles(t *testing.T) {
 		}
 		return nil
 	})
-	second.Reset()
 	contextFile(t, second, dir, "east")
 	realfleet.Eventually(t, 10*time.Second, func() error {
-		if len(second.Requests()) == 0 {
-			return fmt.Errorf("nothing is asked at the new place")
+		if !east.Moved() {
+			return fmt.Errorf("it is not seen that east is elsewhere now")
 		}
-		return inPhase(east, fleet.Ready)
+		return nil
 	})
+	if requests := second.Requests(); len(requests) > 0 {
+		t.Errorf("the session with the old place asked the new one: %v", requests)
+	}
+	opened.Close()
+	if opened, err = m.Open("east", "test", func() {}); err != nil {
+		t.Fatal(err)
+	}
+	east = opened.(*memberConn)
+	realfleet.Eventually(t, 10*time.Second, func() error { return inPhase(east, fleet.Ready) })
 	moved, err := m.Open("west", "test", func() {})
 	if err != nil {
 		t.Fatalf("the place that was left: %v", err)

@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -154,6 +155,19 @@ func (o *runOptions) confinements() ([]reconcile.Confinement, error) {
 	return list, nil
 }
 
+// source names what is followed, without credentials.
+func (o runOptions) source() string {
+	repository := o.repository.url
+	if !strings.Contains(repository, "://") {
+		repository = absolute(repository)
+	}
+	if u, err := url.Parse(repository); err == nil {
+		u.User = nil
+		repository = u.String()
+	}
+	return strings.Join(append([]string{repository, o.repository.ref}, o.paths...), " ")
+}
+
 // instance is who this process is to another one on the same members.
 func instance(store *reconcile.Store) apply.Instance {
 	host, err := os.Hostname()
@@ -175,8 +189,7 @@ func (o *runOptions) threshold() apply.Threshold {
 // run wires the stages and runs the loop.
 func run(ctx context.Context, o runOptions, stdout, stderr io.Writer) (err error) {
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	identity := strings.Join(append([]string{o.repository.url, o.repository.ref}, o.paths...), "\n")
-	store, err := reconcile.OpenStore(o.stateDir, identity)
+	store, err := reconcile.OpenStore(o.stateDir, o.source())
 	if err != nil {
 		return err
 	}
