@@ -165,9 +165,10 @@ func (s ClaimState) Err(v ClaimView, now time.Time) error {
 	return pending
 }
 
-// paused tells that nobody looked for too long. What the watch delivers then is from before, for a while.
+// paused tells that nobody looked for too long. What the watch delivers then is from before, for a while. The monotonic clock
+// stands still while a machine sleeps, and the other one may be set; either tells.
 func (s ClaimState) paused(now time.Time) bool {
-	return !s.looked.IsZero() && now.Sub(s.looked) > s.timing.Pulse()
+	return !s.looked.IsZero() && max(now.Sub(s.looked), now.Round(0).Sub(s.looked.Round(0))) > s.timing.Pulse()
 }
 
 // missing is for a lease that is not there. One that was deleted is its holder's to create again.

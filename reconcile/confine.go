@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gitfleet/gitfleet/api"
@@ -18,6 +19,18 @@ type Confinement struct {
 // holds tells whether a file is below the directory.
 func (c Confinement) holds(file string) bool {
 	return c.Dir == "." || strings.HasPrefix(file, c.Dir+"/")
+}
+
+// boundTo returns the accounts that what came from o is confined to, at most two: that of the file it is written in, and that
+// of the kustomization that built it, whose author may have changed all of it.
+func boundTo(o render.Origin, confinements []Confinement) []string {
+	var accounts []string
+	for _, file := range []string{o.Root + "/", o.File} {
+		if account := accountOf(file, confinements); account != "" && !slices.Contains(accounts, account) {
+			accounts = append(accounts, account)
+		}
+	}
+	return accounts
 }
 
 // accountOf returns the account that what is written in a file acts as; of several directories the innermost counts. It is
@@ -39,7 +52,10 @@ func confine(d *render.Desired, confinements []Confinement) render.ManifestError
 	var errs render.ManifestErrors
 	for i := range d.Placements {
 		p := &d.Placements[i]
-		account := accountOf(p.Origin.File, confinements)
+		account := ""
+		if bound := boundTo(p.Origin, confinements); len(bound) > 0 {
+			account = bound[0]
+		}
 		switch named := p.Directives.ServiceAccount; {
 		case account == "":
 		case named != "" && named != account:
@@ -51,9 +67,12 @@ func confine(d *render.Desired, confinements []Confinement) render.ManifestError
 			p.Directives.ServiceAccount = account
 		}
 		for _, o := range p.Selected {
-			if bound := accountOf(o.Origin.File, confinements); bound != "" && bound != p.Directives.ServiceAccount {
+			for _, bound := range boundTo(o.Origin, confinements) {
+				if bound == p.Directives.ServiceAccount {
+					continue
+				}
 				errs = append(errs, render.ManifestError{File: o.Origin.File, Document: o.Origin.Document,
-					Message: fmt.Sprintf("%s is selected by placement %s (%s), which does not act as service account %s, as all that is written here must: "+
+					Message: fmt.Sprintf("%s is selected by placement %s (%s), which does not act as service account %s, as all must that is written or built below that directory: "+
 						"select it from a placement below the same directory, and not from others", api.RefOf(o.Unstructured), p.Name, p.Origin, bound)})
 			}
 		}

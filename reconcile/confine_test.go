@@ -42,4 +42,12 @@ func TestConfine(t *testing.T) {
 	if len(errs) != 1 || errs[0].File != "teams/web/x.yaml" || !strings.Contains(errs[0].Message, "web/deployer") || !strings.Contains(errs[0].Message, "infra") {
 		t.Errorf("a placement with more rights that selects a confined object gives %v; want one error at the object", errs)
 	}
+
+	p = placementOf("stolen", "x")
+	p.Origin.Root, p.Selected[0].Origin.Root = "teams/web", "teams/web"
+	p.Origin.File, p.Selected[0].Origin.File = "platform/p.yaml", "platform/x.yaml"
+	d = &render.Desired{Placements: []render.Placement{p}}
+	if errs := confine(d, confinements); len(errs) > 0 || d.Placements[0].Directives.ServiceAccount != "web/deployer" {
+		t.Errorf("a team's kustomization that builds the platform's files acts as %q, want web/deployer (%v)", d.Placements[0].Directives.ServiceAccount, errs)
+	}
 }

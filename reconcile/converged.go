@@ -30,7 +30,7 @@ func (l *Loop) converged(r report.Report) bool {
 			return false
 		}
 	}
-	return !l.services.provide.running && l.services.err == nil
+	return !l.services.provide.running && l.services.err == nil && r.Removing == 0 && r.Confirm == nil
 }
 
 // terminating names the object of ours that has been being deleted for longest, what it waits for, and counts the others;
@@ -92,6 +92,8 @@ func (l *Loop) stuck() bool {
 func (m *member) pending() bool {
 	var claimed *apply.ClaimedError
 	switch {
+	case m.opening:
+		return true
 	case m.conn == nil || m.state.Phase == fleet.Unreachable || errors.As(m.claim, &claimed):
 		return false
 	case m.state.Phase != fleet.Ready || m.claim != nil || m.prepare.running || m.status.running:

@@ -16,6 +16,7 @@ import (
 type guard struct {
 	digest   string // the wish that it is about
 	removals int    // how many objects that wish would delete, when it was held
+	done     int    // how many it has deleted: a threshold must not be passed in slices, one member after the other
 	held     string // why nothing may be deleted; empty when it may
 	waiting  bool   // held only until every member within reach has shown what it holds
 }
@@ -25,7 +26,11 @@ type guard struct {
 func (l *Loop) guardRemovals(now time.Time) (changed bool) {
 	before := l.guard
 	g := guard{digest: l.schedule.digest}
+	if before.digest == g.digest {
+		g.done = before.done
+	}
 	removals, listed := l.countRemovals()
+	removals, listed = removals+g.done, listed+g.done
 	switch {
 	case slices.Contains(l.wish.confirmed, g.digest):
 	case before.digest == g.digest && before.held != "" && !before.waiting:
@@ -33,7 +38,7 @@ func (l *Loop) guardRemovals(now time.Time) (changed bool) {
 		g.removals = max(g.removals, removals)
 	case apply.TooMany(removals, listed, l.opt.Threshold):
 		g.removals = removals
-		g.held = fmt.Sprintf("this commit would delete %d of %d objects: if that is meant, push a commit with the trailer \"%s: %s\"; git commit --allow-empty will do",
+		g.held = fmt.Sprintf("this commit would delete %d of %d objects: if that is meant, push a commit with the trailer \"%s: %s\"; git commit --allow-empty will do (a directory has no commits: there run once with --confirm-above 0)",
 			removals, listed, api.TrailerConfirm, g.digest)
 	case removals > 0 && now.Before(l.started.Add(acquaintance)) && !l.seenAll():
 		g.held, g.waiting = "other members have not shown yet what they hold, so nobody knows how much is deleted in all", true
@@ -68,7 +73,7 @@ func (l *Loop) countRemovals() (removals, listed int) {
 // seenAll tells whether every member within reach has shown what it holds.
 func (l *Loop) seenAll() bool {
 	for _, m := range l.members {
-		if m.conn != nil && m.state.Phase != fleet.Unreachable && (m.state.Phase != fleet.Ready || !m.live.Complete) {
+		if m.opening || m.conn != nil && m.state.Phase != fleet.Unreachable && (m.state.Phase != fleet.Ready || !m.live.Complete) {
 			return false
 		}
 	}

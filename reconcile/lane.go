@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -74,6 +75,7 @@ func (l *Loop) applied(m *member, n Lane, result apply.Result) {
 	ln := &m.lanes[n]
 	m.dirty, m.replan, ln.result = true, true, result
 	l.recordDrift(m, result)
+	l.tellDeleted(m, result)
 	err := result.Err()
 	if err == nil {
 		ln.succeeded()
@@ -85,6 +87,28 @@ func (l *Loop) applied(m *member, n Lane, result apply.Result) {
 	}
 	ln.failed(time.Now())
 	m.doubt(err, ln.failures)
+}
+
+// tellDeleted names in the log what was deleted: nobody can look it up any more.
+func (l *Loop) tellDeleted(m *member, result apply.Result) {
+	const most = 20
+	for _, set := range slices.Sorted(maps.Keys(result.Outcomes)) {
+		n := 0
+		for _, o := range result.Outcomes[set] {
+			if o.Action != apply.Delete || o.Err != nil {
+				continue
+			}
+			if laneOf(set) == Bulk && l.guard.digest == l.schedule.digest {
+				l.guard.done++
+			}
+			if n++; n <= most {
+				l.opt.Log.Info("deleted", "member", m.name, "placement", set, "object", o.Ref, "note", o.Note)
+			}
+		}
+		if n > most {
+			l.opt.Log.Info("deleted more", "member", m.name, "placement", set, "objects", n-most)
+		}
+	}
 }
 
 // idle tells whether no executor runs on m and nothing is left for one.

@@ -26,7 +26,7 @@ type member struct {
 	conn    Member // nil until it could be opened
 	open    worker // only its delay is used: opening does not block
 	source  string // what it was opened for
-	leaving bool   // the member before in its place is not closed yet
+	opening bool   // the member before in its place is not closed yet
 	err     error  // why it could not be opened
 
 	prepare  worker
@@ -189,7 +189,7 @@ func (l *Loop) member(ctx context.Context, name string, now time.Time) *member {
 	if m.conn != nil && (m.conn.Moved() || m.source != l.sourceName()) {
 		m = l.reopen(ctx, m)
 	}
-	if m.conn == nil && !m.leaving && m.open.ready(now) {
+	if m.conn == nil && !m.opening && m.open.ready(now) {
 		l.openMember(m, now)
 	}
 	return m
@@ -198,12 +198,12 @@ func (l *Loop) member(ctx context.Context, name string, now time.Time) *member {
 // reopen lets go of m, and returns the member that takes its place once that is done. What m showed of services stays known:
 // its pods live on, whoever is asked about them.
 func (l *Loop) reopen(ctx context.Context, m *member) *member {
-	fresh := &member{name: m.name, claim: errUnclaimed, suspended: m.suspended, leaving: true, err: errReopened}
+	fresh := &member{name: m.name, claim: errUnclaimed, suspended: m.suspended, opening: true, err: errReopened}
 	fresh.ctx, fresh.gone = context.WithCancel(ctx)
 	l.members[m.name] = fresh
 	l.stale.schedule, l.stale.services = true, true
 	remembered := l.memory.Members[m.name]
-	if m.observed.Synced {
+	if len(m.observed.Exports)+len(m.observed.Services) > 0 {
 		last := m.observed
 		last.Synced = false
 		remembered.Services = &last
@@ -213,7 +213,7 @@ func (l *Loop) reopen(ctx context.Context, m *member) *member {
 	m.gone()
 	l.work.Go(func() {
 		m.close()
-		l.post(ctx, func() { fresh.leaving = false })
+		l.post(ctx, func() { fresh.opening = false })
 	})
 	return fresh
 }
@@ -292,7 +292,9 @@ func (l *Loop) planMembers(now time.Time) {
 		return
 	}
 	for _, m := range open {
-		l.sweep(m, now)
+		if !m.suspended {
+			l.sweep(m, now)
+		}
 		l.plan(m, now)
 	}
 	if l.guardRemovals(now) {

@@ -14,7 +14,7 @@ import (
 
 // risks returns what a reviewer should not overlook, by kind and message.
 func risks(before, after outlook, changes []report.Change) []report.Risk {
-	list := deleteRisks(changes)
+	list := slices.Concat(deleteRisks(changes), confirmRisk(before, after, changes))
 	for _, p := range after.Placements {
 		where := fmt.Sprintf("placement %s (%s, document %d)", p.Name, p.Origin.File, p.Origin.Document)
 		if d := after.decisions[p.Name]; len(d.Assignment.Clusters) == 0 {
@@ -40,6 +40,25 @@ func risks(before, after outlook, changes []report.Change) []report.Risk {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Message, b.Message))
 	})
 	return list
+}
+
+// confirmRisk tells that the commit will wait for a person's word, as `gitfleet run` decides unless it is told otherwise.
+func confirmRisk(before, after outlook, changes []report.Change) []report.Risk {
+	removals, listed := 0, 0
+	for _, c := range changes {
+		if c.Action == apply.Delete {
+			removals++
+		}
+	}
+	for cluster := range after.registered {
+		listed += len(before.holdings(cluster))
+	}
+	if len(after.errs) > 0 || !apply.TooMany(removals, listed, apply.Threshold{}) {
+		return nil
+	}
+	return []report.Risk{{Kind: report.RiskConfirm, Message: fmt.Sprintf(
+		"%d of %d objects are deleted: nothing will be until a commit confirms it with the trailer \"%s: %s\"; it may be this one",
+		removals, listed, api.TrailerConfirm, targetsDigest(slices.Collect(maps.Keys(after.registered)), after.targets))}}
 }
 
 // deleteRisks names each object whose deletion takes more with it, once for all its clusters.
@@ -69,9 +88,9 @@ func deleteRisks(changes []report.Change) []report.Risk {
 func riskOfDeleting(group, kind string) (risk, takes string) {
 	switch group + "/" + kind {
 	case "/Namespace":
-		return report.RiskDeleteNamespace, "with everything in it, whoever made it"
+		return report.RiskDeleteNamespace, "with everything in it; it is held while it contains what others made"
 	case "apiextensions.k8s.io/CustomResourceDefinition":
-		return report.RiskDeleteCRD, "with every object of its kind, whoever made it"
+		return report.RiskDeleteCRD, "with every object of its kind; it is held while others made some"
 	case "/PersistentVolume", "/PersistentVolumeClaim":
 		return report.RiskDeleteStorage, "and the data with it, unless the volume is retained"
 	case "apps/StatefulSet":

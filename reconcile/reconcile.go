@@ -126,6 +126,8 @@ type Loop struct {
 	unready   map[string]string // placements that others wait for, with why they are not ready
 	drift     map[driftKey]report.Drift
 
+	toldCommit string // the commit that the log was last told has converged
+
 	// What must be decided anew, because something that it depends on has changed. Everything else stays: an event costs
 	// what it concerns, not what the fleet holds.
 	stale   staleness
@@ -285,8 +287,17 @@ func (l *Loop) step(ctx context.Context, now time.Time) (told bool) {
 	l.stale.report = false
 	r := l.buildReport(now)
 	l.status.Store(&r)
+	l.tellConverged(r)
 	l.publishReport(ctx, r)
 	return true
+}
+
+// tellConverged tells the log once that a commit is in place everywhere.
+func (l *Loop) tellConverged(r report.Report) {
+	if r.Converged && l.toldCommit != r.Applied.Commit {
+		l.toldCommit = r.Applied.Commit
+		l.opt.Log.Info("converged: everything is in place and healthy", "commit", r.Applied.Commit)
+	}
 }
 
 // remember keeps the memory for the next start. Failing to is reported and hurts nobody now.

@@ -51,6 +51,7 @@ func (l *Loop) buildReport(now time.Time) report.Report {
 	}
 	l.reportServices(&r)
 	r.Digest, r.Confirm, r.Drift = l.schedule.digest, l.confirmation(), l.newestDrift()
+	r.Removals, r.Removing = l.removals()
 	for _, o := range l.wish.Unplaced {
 		r.Unplaced = append(r.Unplaced, report.Unplaced{Ref: api.RefOf(o.Unstructured), Source: o.Origin})
 	}
@@ -75,7 +76,7 @@ func (l *Loop) reportMember(registered render.Member, now time.Time) report.Memb
 	switch m.state.Phase {
 	case fleet.Ready:
 		r.Joined, r.LastSeen = yes, now // its connection is open and answers pings, however little it has to say
-		r.Message = cmp.Or(errorText(m.claim), errorText(m.state.Outdated), errorText(m.lacks), m.observed.Problem, errorText(m.statusErr), l.leftover(m), m.terminating(), errorText(offers.Problem))
+		r.Message = cmp.Or(errorText(m.claim), errorText(m.state.Outdated), errorText(m.lacks), m.observed.Problem, errorText(m.statusErr), suspension(m), l.leftover(m), m.terminating(), errorText(offers.Problem))
 	case fleet.Unreachable:
 		r.Message = errorText(m.state.Err)
 		if m.state.LastSeen.After(r.LastSeen) {
@@ -85,6 +86,13 @@ func (l *Loop) reportMember(registered render.Member, now time.Time) report.Memb
 		r.Message = "connecting"
 	}
 	return r
+}
+
+func suspension(m *member) string {
+	if !m.suspended {
+		return ""
+	}
+	return "suspended in Git: nothing is changed on it"
 }
 
 func reportResources(r fleet.Resources) *report.Resources {
@@ -162,11 +170,14 @@ func (l *Loop) reportSet(m *member, set string) report.PlacementOnCluster {
 	case err != nil:
 		r.Applied, r.Message = no, err.Error()
 	case len(waits) > 0:
-		r.Applied, r.Message = no, waitText(waits)
+		r.Message = waitText(waits) // nothing has failed
 	case m.plan.Touches(set), m.lanes[laneOf(set)].running && m.lanes[laneOf(set)].plan.Touches(set):
 		r.Message = "being applied"
 	default:
 		r.Applied = yes
+		if l.wish.suspends(set) || m.suspended {
+			r.Message = "suspended in Git: nothing of it is changed"
+		}
 	}
 	m.reportObjects(&r, set, l.wish.targets[set])
 	return r
@@ -207,6 +218,7 @@ func (m *member) reportObjects(r *report.PlacementOnCluster, set string, targets
 	for _, o := range m.resultOf(set).Outcomes[set] {
 		errs[o.Ref] = o.Err
 	}
+	inPlace := m.state.Phase == fleet.Ready && m.live.Complete && m.claim == nil && m.resultOf(set).Errs[set] == nil
 	for _, t := range targets {
 		ref := t.Ref
 		o := report.PlacedObject{Ref: ref, Health: apply.Health{Status: apply.NotFound}, Source: t.Origin, Wait: waits[ref], Error: errorText(errs[ref])}
@@ -215,7 +227,7 @@ func (m *member) reportObjects(r *report.PlacementOnCluster, set string, targets
 			o.Health = live.Health
 		}
 		o.Applied = r.Applied
-		if r.Applied == no && m.resultOf(set).Errs[set] == nil && seen && live.AppliedHash == t.Hash && o.Error == "" && o.Wait == "" {
+		if r.Applied != yes && inPlace && seen && live.AppliedHash == t.Hash && o.Error == "" && o.Wait == "" {
 			o.Applied = yes // another object of the placement is what is not
 		}
 		if o.Health.Status != apply.Current {

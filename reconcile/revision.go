@@ -106,7 +106,11 @@ func (l *Loop) fallBack(ctx context.Context) {
 	if l.wish != nil || s.fellBack || rev.Commit == "" || rev.Commit == s.head.Commit {
 		return
 	}
+	head := s.head.Commit
 	start(ctx, l, &s.render, func(ctx context.Context) rendered { return l.renderRevision(ctx, rev, rev.Commit) }, func(out rendered) {
+		if s.head.Commit != head {
+			return // it was stopped for a newer one
+		}
 		var authors render.ManifestErrors
 		s.fellBack = out.err == nil || errors.As(out.err, &authors)
 		if out.err != nil {

@@ -111,10 +111,12 @@ func (l *Loop) targetSets(m *member) []apply.Set {
 			sets = append(sets, apply.Set{Name: name, Revision: l.wish.Revision.Commit, Suspended: l.wish.suspends(name), Account: parent.Account})
 		}
 	}
-	confirmed := slices.Contains(l.wish.confirmed, l.schedule.digest)
+	// Another word than the one for many deletions: who gave that may not have been told what others made.
+	contents := contentsDigest(l.schedule.digest)
+	confirmed := slices.Contains(l.wish.confirmed, contents)
 	for i := range sets {
 		s := &sets[i]
-		s.Source, s.TakeOver, s.Unready, s.Digest, s.Confirmed = from, l.opt.TakeOver, l.unready, l.schedule.digest, confirmed
+		s.Source, s.TakeOver, s.Unready, s.Digest, s.Confirmed = from, l.opt.TakeOver, l.unready, contents, confirmed
 		s.Suspended = s.Suspended || m.suspended
 		if s.Name != servicesSet {
 			s.HoldRemovals = l.guard.held

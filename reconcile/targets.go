@@ -94,6 +94,12 @@ func targetsDigest(registered []string, targets map[string][]apply.Set) string {
 	return "sha256:" + jsonDigest(all)
 }
 
+// contentsDigest is what a person confirms who wants the deletions of the plan of that digest to take along what gitfleet
+// did not create.
+func contentsDigest(digest string) string {
+	return "sha256:" + jsonDigest(digest+" with what others made")
+}
+
 // overlap is what two placements would both own.
 type overlap struct {
 	first, second render.Placement

@@ -20,6 +20,9 @@ import (
 type Origin struct {
 	File     string `json:"file"`     // slash-separated, relative to the repository's root
 	Document int    `json:"document"` // counted from 1
+	// Root is what was built when the document came out of it: a directory with a kustomization, which may use files of
+	// others, or the file itself. Empty where nothing was built.
+	Root string `json:"-"`
 }
 
 // Object is one rendered object. It is never modified after rendering: stages share it.

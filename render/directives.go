@@ -189,7 +189,7 @@ func fold(errs ManifestErrors) ManifestErrors {
 		if e == all[0] {
 			var others []string
 			for _, o := range all[1 : most+1] {
-				others = append(others, Origin{o.File, o.Document}.String())
+				others = append(others, Origin{File: o.File, Document: o.Document}.String())
 			}
 			if rest := len(all) - 1 - most; rest > 0 {
 				others = append(others, fmt.Sprintf("%d more", rest))

@@ -99,12 +99,17 @@ func (x *explainer) member(name string) error {
 			}
 		}
 	}
+	x.removals(func(r Removal) bool { return r.Cluster == name })
 	x.drift(func(d Drift) bool { return d.Cluster == name })
 	return nil
 }
 
 func (x *explainer) placement(name string) error {
 	i := slices.IndexFunc(x.r.Placements, func(p Placement) bool { return p.Name == name })
+	leaving := x.removals(func(r Removal) bool { return r.Placement == name })
+	if i < 0 && leaving {
+		return nil
+	}
 	if i < 0 {
 		var names []string
 		for _, p := range x.r.Placements {
@@ -159,7 +164,8 @@ func (x *explainer) object(kind, name string) error {
 			}
 		}
 	}
-	if len(found) == 0 {
+	leaving := x.removals(func(r Removal) bool { return names(r.Ref, kind, name) })
+	if len(found) == 0 && !leaving {
 		return x.notPlaced(kind, name)
 	}
 	for _, ref := range slices.SortedFunc(maps.Keys(found), api.Ref.Compare) {
@@ -174,7 +180,7 @@ func (x *explainer) placedObject(ref api.Ref, on []holding) {
 	x.fact("in force", "%s", commit(x.r))
 	x.confirmation()
 	x.row("")
-	x.row("CLUSTER", "PLACEMENT", "APPLIED", "HEALTH", "CHANGED-IN", "MESSAGE")
+	x.row("CLUSTER", "PLACEMENT", "APPLIED", "HEALTH", "PLACEMENT-CHANGED-IN", "MESSAGE")
 	for _, h := range on {
 		message := ""
 		switch {
@@ -240,6 +246,31 @@ func (x *explainer) drift(keep func(Drift) bool) {
 		}
 		x.row(age(d.Time, x.now)+" ago", d.Cluster, d.Ref.String(), fmt.Sprint(d.Count), d.String())
 	}
+}
+
+// removals prints what is no longer wanted and still there of what keep accepts, and reports whether there is any.
+func (x *explainer) removals(keep func(Removal) bool) bool {
+	const most = 20
+	n := 0
+	for _, r := range x.r.Removals {
+		if !keep(r) {
+			continue
+		}
+		if n == 0 {
+			x.confirmation()
+			x.row("NO-LONGER-IN-GIT", "CLUSTER", "PLACEMENT", "WAITS-FOR")
+		}
+		if n++; n <= most {
+			x.row(r.Ref.String(), r.Cluster, r.Placement, r.Reason)
+		}
+	}
+	if n > most {
+		x.row(fmt.Sprintf("and %d more", n-most))
+	}
+	if n > 0 {
+		x.row("")
+	}
+	return n > 0
 }
 
 func (x *explainer) confirmation() {

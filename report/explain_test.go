@@ -54,16 +54,16 @@ Deployment.apps shop/web
   written in   shop/web.yaml document 2
   in force     commit 0123456789ab "Scale the shop"
 
-CLUSTER   PLACEMENT   APPLIED   HEALTH       CHANGED-IN     MESSAGE
-east      shop        False     InProgress   0123456789ab   1 of 2 replicas are available
+CLUSTER   PLACEMENT   APPLIED   HEALTH       PLACEMENT-CHANGED-IN   MESSAGE
+east      shop        False     InProgress   0123456789ab           1 of 2 replicas are available
 ` + drift},
 		{"Job.batch/shop/migrate", `
 Job.batch shop/migrate
   written in   shop/job.yaml document 1
   in force     commit 0123456789ab "Scale the shop"
 
-CLUSTER   PLACEMENT   APPLIED   HEALTH     CHANGED-IN     MESSAGE
-east      shop        False     NotFound   0123456789ab   waits: Deployment.apps shop/web is InProgress
+CLUSTER   PLACEMENT   APPLIED   HEALTH     PLACEMENT-CHANGED-IN   MESSAGE
+east      shop        False     NotFound   0123456789ab           waits: Deployment.apps shop/web is InProgress
 `},
 		{"configmaps/lost/found", `
 ConfigMap lost/found

@@ -65,6 +65,7 @@ type Risk struct {
 const (
 	RiskDeleteNamespace = "DeleteNamespace" // and everything in it
 	RiskDeleteCRD       = "DeleteCRD"       // and every object of the kind
+	RiskConfirm         = "Confirm"         // so much is deleted that a person must confirm it
 	RiskDeleteStorage   = "DeleteStorage"   // a volume, a claim, or the workload that owns claims
 	RiskNoCluster       = "NoCluster"       // a placement that runs nowhere
 	RiskUnfilled        = "Unfilled"        // a placement that names clusters which are not there

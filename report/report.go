@@ -27,6 +27,8 @@ type Report struct {
 	Converged  bool                   `json:"converged"`             // everything of Applied is in place and healthy
 	Digest     string                 `json:"digest,omitempty"`      // of what every cluster shall hold; as `gitfleet plan` prints it
 	Confirm    *Confirmation          `json:"confirm,omitempty"`     // what a person must confirm; nil when nothing waits for that
+	Removals   []Removal              `json:"removals,omitempty"`    // what Git no longer wants and is still there, by cluster and ref; some, when there are many
+	Removing   int                    `json:"removing,omitempty"`    // how many there are
 	Drift      []Drift                `json:"drift,omitempty"`       // what was lately put back, newest first
 	Unplaced   []Unplaced             `json:"unplaced,omitempty"`    // objects of Applied that no placement selects, by ref
 	Members    []Member               `json:"members"`
@@ -41,6 +43,14 @@ type Confirmation struct {
 	Digest   string `json:"digest"`   // what the trailer must name
 	Removals int    `json:"removals"` // objects that would be deleted, as far as is known
 	Message  string `json:"message"`  // why, and how to confirm
+}
+
+// Removal is an object that Git no longer wants somewhere, and that is not gone yet.
+type Removal struct {
+	api.Ref
+	Cluster   string `json:"cluster"`
+	Placement string `json:"placement"` // that brought it; empty when nobody can tell any more
+	Reason    string `json:"reason"`    // what it waits for
 }
 
 // Drift is one foreign change that was put back, with the times it came back since gitfleet started.

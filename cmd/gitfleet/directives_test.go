@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,15 +9,11 @@ import (
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gitfleet/gitfleet/report"
 	"github.com/gitfleet/gitfleet/test/realfleet"
 )
-
-var events = schema.GroupVersionResource{Version: "v1", Resource: "events"}
 
 // annotate adds gitfleet's annotations to the first object of a manifest of fixture_test.go: names and values in turn.
 func annotate(manifest string, pairs ...string) string {
@@ -193,7 +190,7 @@ func testFields(t *testing.T, w *world) {
 	uid := w.get(east, deployments, ns, "web").GetUID()
 	moved := strings.ReplaceAll(deployment(ns, "web", 1), "app: web", "app: moved")
 	w.push("another selector", map[string]string{"web.yaml": moved})
-	p.awaitExplained("deploy/fields/web", "False", ".spec.selector", "gitfleet.dev/recreate")
+	p.awaitExplained("deploy/fields/web", "False", "spec.selector", "gitfleet.dev/recreate")
 	if got := w.get(east, deployments, ns, "web").GetUID(); got != uid {
 		t.Error("a Deployment was deleted to change its selector, but its author did not allow that")
 	}
@@ -224,8 +221,8 @@ func testSuspend(t *testing.T, w *world) {
 	w.push("suspend the placement", map[string]string{
 		"place.yaml": annotate(place(ns, "eastus"), "suspend", "true"), "a.yaml": configMap(ns, "a", "2"), "c.yaml": "", "d.yaml": configMap(ns, "d", "1"),
 	})
-	w.fleet.Kubectl(t, east, "delete", "configmap", "b", "-n", ns)
 	p.awaitExplained("cm/suspend/a", "waits: suspended: changed in")
+	w.fleet.Kubectl(t, east, "delete", "configmap", "b", "-n", ns)
 	p.awaitExplained("cm/suspend/b", "waits: suspended: drifted: it was deleted")
 	p.awaitExplained("cm/suspend/d", "waits: suspended: new in")
 	p.awaitExplained("placement/suspend", "suspended", "gitfleet.dev/suspend")
@@ -306,67 +303,40 @@ metadata: {name: account}
 	grant(foreign)
 	p.awaitConverged(commit)
 	w.expect(east, foreign, map[string]bool{"b": true})
-	// Both grants are foreign content of what goes now.
 	p.stop()
-	for _, in := range []string{ns, foreign} {
+	for _, in := range []string{ns, foreign} { // else they are foreign content of what goes now
 		w.fleet.Kubectl(t, east, "delete", "rolebinding", "deployer", "-n", in)
 	}
-	w.fleet.Kubectl(t, east, "create", "clusterrolebinding", "account-cleaner", "--clusterrole=cluster-admin", "--serviceaccount=account-team:deployer")
 }
 
-// testDrift changes an object as kubectl edit does, and deletes one.
-func testDrift(t *testing.T, w *world) {
-	const ns = "drift"
-	east := w.fleet.Members[0]
-	p := w.start()
-	commit := w.push("begin", map[string]string{
-		"registry.yaml": registry(w.fleet.Members), "place.yaml": placeOn(ns, east), "namespace.yaml": namespace(ns),
-		"a.yaml": configMap(ns, "a", "1"), "b.yaml": configMap(ns, "b", "1"),
-	})
-	p.awaitConverged(commit)
-	w.fleet.Kubectl(t, east, "patch", "configmap", "a", "-n", ns, "--type=merge", "-p", `{"data":{"value":"theirs"}}`, "--field-manager=kubectl-edit")
-	r := p.await("drift reported", func(r report.Report) error {
-		if len(r.Drift) != 1 {
-			return fmt.Errorf("drift: %v", r.Drift)
-		}
-		return nil
-	})
-	w.wantValue(east, ns, "a", "1")
-	d := r.Drift[0]
-	if d.Cluster != east || d.Placement != ns || d.Count != 1 || d.Ref.Name != "a" || len(d.Fields) != 1 {
-		t.Fatalf("drift is reported as %+v", d)
+// asked has another command of gitfleet ask this one, and returns what it prints.
+func (p *process) asked(args ...string) (string, error) {
+	var out, errs bytes.Buffer
+	if code := execute(context.Background(), append(args, "--server", p.url), strings.NewReader(""), &out, &errs); code != exitOK {
+		return "", fmt.Errorf("gitfleet %s: exit %d: %s", strings.Join(args, " "), code, errs.String())
 	}
-	if f := d.Fields[0]; f.Path != ".data.value" || f.Manager != "kubectl-edit" || f.Operation != "Update" || f.Time.IsZero() {
-		t.Errorf("the drifted field is reported as %+v", f)
-	}
-	p.awaitExplained("cm/drift/a", "PUT-BACK", "kubectl-edit (Update) changed .data.value")
-	w.awaitEvent(east, ns, "a", "DriftCorrected", "kubectl-edit (Update) changed .data.value; put back to what Git says")
-
-	uid := w.get(east, configMaps, ns, "b").GetUID()
-	w.fleet.Kubectl(t, east, "delete", "configmap", "b", "-n", ns)
-	p.awaitExplained("member/"+east, "PUT-BACK", "somebody deleted it")
-	if now := w.get(east, configMaps, ns, "b"); now == nil || now.GetUID() == uid {
-		t.Errorf("what somebody deleted is not back: %v", now)
-	}
-	w.awaitEvent(east, ns, "b", "DriftCorrected", "somebody deleted it")
-	p.awaitConverged(commit)
-	p.stop()
+	return out.String(), nil
 }
 
-// awaitEvent waits for an Event on a ConfigMap that is there.
-func (w *world) awaitEvent(member, ns, name, reason, message string) {
-	w.t.Helper()
-	uid := w.get(member, configMaps, ns, name).GetUID()
-	realfleet.Eventually(w.t, patience, func() error {
-		list, err := w.client(member).Resource(events).Namespace(ns).List(context.Background(), metav1.ListOptions{FieldSelector: "involvedObject.uid=" + string(uid)})
+// awaitSaid waits until a command that asks this gitfleet prints all of these words.
+func (p *process) awaitSaid(command []string, words ...string) {
+	p.t.Helper()
+	realfleet.Eventually(p.t, patience, func() error {
+		out, err := p.asked(command...)
 		if err != nil {
 			return err
 		}
-		for _, e := range list.Items {
-			if e.Object["reason"] == reason && strings.Contains(fmt.Sprint(e.Object["message"]), message) {
-				return nil
+		for _, word := range words {
+			if !strings.Contains(out, word) {
+				return fmt.Errorf("gitfleet %s does not say %q:\n%s", strings.Join(command, " "), word, out)
 			}
 		}
-		return fmt.Errorf("of %d Events on %s/%s none is a %s with %q", len(list.Items), ns, name, reason, message)
+		return nil
 	})
+}
+
+// awaitExplained waits until gitfleet explains what with all of these words.
+func (p *process) awaitExplained(what string, words ...string) {
+	p.t.Helper()
+	p.awaitSaid([]string{"explain", what}, words...)
 }

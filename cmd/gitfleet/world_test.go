@@ -64,15 +64,6 @@ func (w *world) stepBetween() {
 	w.hub = w.proxy("fleet", w.access)
 }
 
-// beside returns the world of another gitfleet on the same fleet and repository: with a memory and proxies of its own.
-func (w *world) beside() *world {
-	w.t.Helper()
-	o := *w
-	o.state, o.access = w.t.TempDir(), w.t.TempDir()
-	o.stepBetween()
-	return &o
-}
-
 func (w *world) proxy(context, dir string) *memfleet.Proxy {
 	w.t.Helper()
 	p, err := memfleet.NewProxy(w.fleet.Config(w.t, context))
@@ -311,47 +302,6 @@ func (p *process) awaitConverged(commit string) report.Report {
 		}
 		return fmt.Errorf("not converged:\n%s%s", report.Summary(r), data)
 	})
-}
-
-// ask has another command of gitfleet ask this one, and returns what it prints.
-func (p *process) ask(args ...string) string {
-	p.t.Helper()
-	out, err := p.asked(args...)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return out
-}
-
-func (p *process) asked(args ...string) (string, error) {
-	var out, errs bytes.Buffer
-	if code := execute(context.Background(), append(args, "--server", p.url), strings.NewReader(""), &out, &errs); code != exitOK {
-		return "", fmt.Errorf("gitfleet %s: exit %d: %s", strings.Join(args, " "), code, errs.String())
-	}
-	return out.String(), nil
-}
-
-// awaitSaid waits until a command that asks this gitfleet prints all of these words.
-func (p *process) awaitSaid(command []string, words ...string) {
-	p.t.Helper()
-	realfleet.Eventually(p.t, patience, func() error {
-		out, err := p.asked(command...)
-		if err != nil {
-			return err
-		}
-		for _, word := range words {
-			if !strings.Contains(out, word) {
-				return fmt.Errorf("gitfleet %s does not say %q:\n%s", strings.Join(command, " "), word, out)
-			}
-		}
-		return nil
-	})
-}
-
-// awaitExplained waits until gitfleet explains what with all of these words.
-func (p *process) awaitExplained(what string, words ...string) {
-	p.t.Helper()
-	p.awaitSaid([]string{"explain", what}, words...)
 }
 
 func rename(t *testing.T, from, to string) {

@@ -26,6 +26,7 @@ type collector struct {
 	converged, revision, sourceUp, manifestErrors        *prometheus.Desc
 	memberUp, nodes, applied, available                  *prometheus.Desc
 	exportValid, exportEndpoints, serviceValid, selected *prometheus.Desc
+	removing, confirm                                    *prometheus.Desc
 }
 
 func newCollector(latest func() report.Report) *collector {
@@ -39,6 +40,8 @@ func newCollector(latest func() report.Report) *collector {
 		revision:        describe("revision_timestamp_seconds", "Committer time of the newest commit (head) and of the one in force (applied).", "revision", "commit"),
 		sourceUp:        describe("source_up", "1 while the repository can be read."),
 		manifestErrors:  describe("manifest_errors", "Mistakes of authors in the newest commit."),
+		removing:        describe("removals_waiting", "Objects that Git no longer wants and that are still there."),
+		confirm:         describe("confirmation_wanted", "1 while deletions wait for a person's word in Git."),
 		memberUp:        describe("member_up", "1 while the member's API server answers.", "cluster"),
 		nodes:           describe("member_nodes", "Nodes of the member, as last seen.", "cluster"),
 		selected:        describe("placement_clusters", "Clusters that the placement chose.", "placement"),
@@ -53,7 +56,7 @@ func newCollector(latest func() report.Report) *collector {
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{c.converged, c.revision, c.sourceUp, c.manifestErrors, c.memberUp, c.nodes, c.selected,
-		c.applied, c.available, c.exportValid, c.exportEndpoints, c.serviceValid} {
+		c.applied, c.available, c.exportValid, c.exportEndpoints, c.serviceValid, c.removing, c.confirm} {
 		ch <- d
 	}
 }
@@ -67,6 +70,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.converged, one(r.Converged))
 	gauge(c.sourceUp, one(r.SourceErr == ""))
 	gauge(c.manifestErrors, float64(len(r.Errors)))
+	gauge(c.removing, float64(r.Removing))
+	gauge(c.confirm, one(r.Confirm != nil))
 	if r.Head.Commit != "" {
 		gauge(c.revision, float64(r.Head.When.Unix()), "head", r.Head.Commit)
 	}

@@ -201,6 +201,7 @@ func TestMetrics(t *testing.T) {
 	}
 	commit := strings.Repeat("ab", 20)
 	want := []string{
+		`gitfleet_confirmation_wanted 0`,
 		`gitfleet_converged 1`,
 		`gitfleet_manifest_errors 0`,
 		`gitfleet_member_nodes{cluster="one"} 3`,
@@ -213,6 +214,7 @@ func TestMetrics(t *testing.T) {
 		`gitfleet_placement_available{cluster="two",placement="shop"} 0`,
 		`gitfleet_placement_clusters{placement="nowhere"} 0`,
 		`gitfleet_placement_clusters{placement="shop"} 2`,
+		`gitfleet_removals_waiting 0`,
 		fmt.Sprintf(`gitfleet_revision_timestamp_seconds{commit="%s",revision="applied"} 1.767323045e+09`, commit),
 		fmt.Sprintf(`gitfleet_revision_timestamp_seconds{commit="%s",revision="head"} 1.767323045e+09`, commit),
 		`gitfleet_service_export_endpoints{cluster="one",name="web",namespace="shop"} 2`,

@@ -84,6 +84,9 @@ func merge(answers []answer) ([]render.Object, error) {
 	slices.SortFunc(units, func(a, b unit) int { return cmp.Compare(a.index, b.index) })
 	var objects, sources []render.Object
 	for _, u := range units {
+		for i := range u.objects {
+			u.objects[i].Origin.Root = u.name
+		}
 		objects = append(objects, u.objects...)
 		sources = append(sources, u.sources...)
 	}

@@ -90,6 +90,7 @@ type answer struct {
 // unit is one root or plain file with what came out of it.
 type unit struct {
 	index   int
+	name    string // of the root
 	objects []render.Object
 	sources []render.Object // instead of objects, for a root that cannot be rendered
 }
@@ -146,7 +147,7 @@ func (a *answer) take(kind byte, data []byte, frames int) (bool, error) {
 		if err := json.Unmarshal(data, &u); err != nil {
 			return false, err
 		}
-		a.units, a.last = append(a.units, unit{index: u.Index}), u.Name
+		a.units, a.last = append(a.units, unit{index: u.Index, name: u.Name}), u.Name
 	case frameObject:
 		if len(a.units) == 0 {
 			return false, errors.New("an object outside any unit")

@@ -98,8 +98,8 @@ func childrenOf(pid int) []int {
 	all, _ := os.ReadDir("/proc") // a process that ends meanwhile is no child any more
 	for _, entry := range all {
 		child, err := strconv.Atoi(entry.Name())
-		if err != nil || child < pid {
-			continue
+		if err != nil {
+			continue // not a process
 		}
 		data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
 		after := data[strings.LastIndex(string(data), ")")+1:]

@@ -14,13 +14,16 @@ import (
 // quiet is how long requests are counted after everything is in place.
 const quiet = 5 * time.Second
 
+// watches is about how many gitfleet has on a member.
+const watches = 13
+
 // requestSuite counts what the members are asked. A proxy before each does that; it takes processor time, so nothing is
 // timed here.
 func requestSuite(s settings, shared *sharedFleet) suite {
 	return suite{
 		names: []string{
-			"change-one-object-writes", "change-one-parent-writes", "change-one-other-requests", "idle-requests",
-			"restart-writes", "restart-lists", "restart-watches", "restart-reads", "restart-discovery", "memory-render-child",
+			"change-one-object-writes", "change-one-parent-writes", "change-one-other-requests", "idle-requests", "idle-watch-renewals",
+			"restart-writes", "restart-claim", "restart-lists", "restart-watches", "restart-reads", "restart-discovery", "memory-render-child",
 		},
 		measure: func(ctx context.Context, notes *notebook) (err error) {
 			fleet, err := shared.get(ctx)
@@ -83,9 +86,11 @@ func (c *counters) close() {
 
 // counts are the requests to all members, by what they are.
 type counts struct {
-	byClass map[memfleet.Class]int // without the writes to inventories
+	byClass map[memfleet.Class]int // without the following
 	parents int                    // writes to inventories
+	claims  int                    // writes to the Lease that keeps a second gitfleet away
 	members int
+	lines   []string // every request, as the proxy describes it
 }
 
 // take returns what was asked since the last time.
@@ -93,9 +98,13 @@ func (c *counters) take() counts {
 	n := counts{byClass: map[memfleet.Class]int{}, members: len(c.proxies)}
 	for _, p := range c.proxies {
 		for _, r := range p.Requests() {
-			if r.Writes() && r.Namespace == api.SystemNamespace && r.Resource == "configmaps" {
+			n.lines = append(n.lines, r.String())
+			switch own := r.Writes() && r.Namespace == api.SystemNamespace; {
+			case own && r.Resource == "configmaps":
 				n.parents++
-			} else {
+			case own && r.Resource == "leases":
+				n.claims++
+			default:
 				n.byClass[r.Class]++
 			}
 		}
@@ -120,6 +129,9 @@ func (c *counters) measure(ctx context.Context, w *world, notes *notebook) error
 		peak := children.end()
 		if err != nil {
 			return err
+		}
+		if peak == 0 {
+			return errors.New("no child of gitfleet was seen while it rendered, so its memory is not known")
 		}
 		notes.add("memory-render-child", peak, "MiB", "its limit of 1024 MiB", 1024)
 	}
@@ -157,8 +169,14 @@ func (c *counters) changeOne(ctx context.Context, w *world, notes *notebook, edi
 		return err
 	}
 	n = c.take()
-	others = n.each(memfleet.Read, memfleet.List, memfleet.Watch, memfleet.DryRun, memfleet.Other, memfleet.Write, memfleet.Status)
-	notes.add("idle-requests", others+float64(n.parents), "requests a member in "+quiet.String(), "1 would be too many", 1)
+	for _, line := range n.lines {
+		fmt.Fprintf(notes.log, "while idle: %s\n", line)
+	}
+	// A stream of changes ends by itself every few minutes and is asked for again.
+	asked := n.each(memfleet.Read, memfleet.List, memfleet.DryRun, memfleet.Other, memfleet.Write, memfleet.Status)
+	each := float64(n.parents+n.claims)/float64(n.members) + asked
+	notes.add("idle-requests", each, "requests a member in "+quiet.String(), "1 would be too many", 1)
+	notes.add("idle-watch-renewals", n.each(memfleet.Watch), "requests a member in "+quiet.String(), "1 a watch", watches)
 	return nil
 }
 
@@ -177,6 +195,7 @@ func (c *counters) restart(ctx context.Context, w *world, notes *notebook) error
 	n := c.take()
 	const objects = "the 1,000 objects"
 	notes.add("restart-writes", n.each(memfleet.Write, memfleet.Status, memfleet.DryRun)+float64(n.parents), "requests a member", "1 would be too many", 1)
+	notes.add("restart-claim", float64(n.claims)/float64(n.members), "requests a member", "goal 1", 1)
 	notes.add("restart-lists", n.each(memfleet.List), "requests a member", objects, 1000)
 	notes.add("restart-watches", n.each(memfleet.Watch), "requests a member", objects, 1000)
 	notes.add("restart-reads", n.each(memfleet.Read), "requests a member", objects, 1000)
