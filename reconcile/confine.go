@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -19,6 +20,16 @@ type Confinement struct {
 // holds tells whether a file is below the directory.
 func (c Confinement) holds(file string) bool {
 	return c.Dir == "." || strings.HasPrefix(file, c.Dir+"/")
+}
+
+// checkDirs refuses a confinement of what is not in the tree: a mistyped directory would confine nobody.
+func checkDirs(tree fs.FS, confinements []Confinement) error {
+	for _, c := range confinements {
+		if info, err := fs.Stat(tree, c.Dir); err != nil || !info.IsDir() {
+			return fmt.Errorf("--service-account %s=%s: there is no such directory in this revision, so nobody would be confined: correct the flag", c.Dir, c.Account)
+		}
+	}
+	return nil
 }
 
 // boundTo returns the accounts that what came from o is confined to, at most two: that of the file it is written in, and that

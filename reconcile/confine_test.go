@@ -3,6 +3,7 @@ package reconcile
 import (
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/gitfleet/gitfleet/render"
 )
@@ -49,5 +50,17 @@ func TestConfine(t *testing.T) {
 	d = &render.Desired{Placements: []render.Placement{p}}
 	if errs := confine(d, confinements); len(errs) > 0 || d.Placements[0].Directives.ServiceAccount != "web/deployer" {
 		t.Errorf("a team's kustomization that builds the platform's files acts as %q, want web/deployer (%v)", d.Placements[0].Directives.ServiceAccount, errs)
+	}
+}
+
+func TestConfinementOfNothing(t *testing.T) {
+	tree := fstest.MapFS{"teams/web/p.yaml": {}}
+	if err := checkDirs(tree, []Confinement{{"teams/web", "a/b"}, {".", "a/b"}}); err != nil {
+		t.Errorf("directories that are there: %v", err)
+	}
+	for _, dir := range []string{"team/web", "teams/web/p.yaml"} {
+		if err := checkDirs(tree, []Confinement{{dir, "a/b"}}); err == nil || !strings.Contains(err.Error(), dir) {
+			t.Errorf("%s is no directory: %v", dir, err)
+		}
 	}
 }

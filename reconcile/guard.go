@@ -38,7 +38,7 @@ func (l *Loop) guardRemovals(now time.Time) (changed bool) {
 		g.removals = max(g.removals, removals)
 	case apply.TooMany(removals, listed, l.opt.Threshold):
 		g.removals = removals
-		g.held = fmt.Sprintf("this commit would delete %d of %d objects: if that is meant, push a commit with the trailer \"%s: %s\"; git commit --allow-empty will do (a directory has no commits: there run once with --confirm-above 0)",
+		g.held = fmt.Sprintf("this commit would delete %d of %d objects: if that is meant, push a commit with the trailer \"%s: %s\"; git commit --allow-empty will do (a directory has no commits: start gitfleet with --confirm-above 0 for that)",
 			removals, listed, api.TrailerConfirm, g.digest)
 	case removals > 0 && now.Before(l.started.Add(acquaintance)) && !l.seenAll():
 		g.held, g.waiting = "other members have not shown yet what they hold, so nobody knows how much is deleted in all", true

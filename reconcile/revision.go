@@ -130,6 +130,9 @@ func (l *Loop) renderRevision(ctx context.Context, rev source.Revision, since st
 	if err != nil {
 		return rendered{err: err}
 	}
+	if err := checkDirs(snap.FS, l.opt.Confinements); err != nil {
+		return rendered{err: err}
+	}
 	objects, err := l.opt.Builder.Build(ctx, snap, l.opt.Paths)
 	if err != nil {
 		return rendered{err: err}

@@ -303,10 +303,12 @@ metadata: {name: account}
 	grant(foreign)
 	p.awaitConverged(commit)
 	w.expect(east, foreign, map[string]bool{"b": true})
-	p.stop()
-	for _, in := range []string{ns, foreign} { // else they are foreign content of what goes now
+	// Its objects are deleted as the account, too, and a right to that within the namespaces would be foreign content of them.
+	w.fleet.Kubectl(t, east, "create", "clusterrolebinding", "account-editor", "--clusterrole=edit", "--serviceaccount=account-team:deployer")
+	for _, in := range []string{ns, foreign} {
 		w.fleet.Kubectl(t, east, "delete", "rolebinding", "deployer", "-n", in)
 	}
+	p.stop()
 }
 
 // asked has another command of gitfleet ask this one, and returns what it prints.
