@@ -226,3 +226,33 @@ func TestLoopOpensAMovedMemberAnew(t *testing.T) {
 		t.Errorf("another cluster was taken for the one before: %q", east.plans)
 	}
 }
+
+// TestLoopCountsWhatItCannotPlanYet: one of two members shows what it holds and is not this process's to change yet. Until it
+// is, its deletions are not counted, and those of the other, which are few by themselves, must wait.
+func TestLoopCountsWhatItCannotPlanYet(t *testing.T) {
+	east, west := newCluster("east"), newCluster("west")
+	both := func(n int) []string {
+		documents := []string{memberCluster("east", "e"), memberCluster("west", "e"), ns("web"), placeOn("web", "e")}
+		for i := range n {
+			documents = append(documents, config("web", fmt.Sprintf("c%03d", i), "1"))
+		}
+		return documents
+	}
+	repo := &repository{}
+	repo.push("c1", both(60)...)
+	dir := t.TempDir()
+	l, stop := startLoop(t, repo, fakeFleet{"east": east, "west": west}, dir)
+	await(t, l, "the first commit", convergedOn("c1"))
+	stop()
+	west.claim = &apply.ClaimPendingError{Source: "repo", Reason: "the watch has not synced"}
+	repo.push("c2", both(0)...)
+	l, _ = startLoop(t, repo, fakeFleet{"east": east, "west": west}, dir)
+	await(t, l, "the reason for waiting", func(r report.Report) bool {
+		return r.Applied.Commit == "c2" && strings.Contains(placedOn(r, "web", "east").Message, "have not shown yet")
+	})
+	west.set(func() { west.claim = nil })
+	await(t, l, "all of it held", func(r report.Report) bool { return r.Confirm != nil && r.Confirm.Removals == 120 })
+	if got := len(east.holds()); got != 61 {
+		t.Errorf("east holds %d objects, want all 61", got)
+	}
+}

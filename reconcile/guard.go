@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -70,10 +71,16 @@ func (l *Loop) countRemovals() (removals, listed int) {
 	return removals, listed
 }
 
-// seenAll tells whether every member within reach has shown what it holds.
+// seenAll tells whether every member that this process will change has been planned from all that it holds: until then nobody
+// knows how much is deleted in all.
 func (l *Loop) seenAll() bool {
 	for _, m := range l.members {
-		if m.opening || m.conn != nil && m.state.Phase != fleet.Unreachable && (m.state.Phase != fleet.Ready || !m.live.Complete) {
+		var claimed *apply.ClaimedError
+		outOfReach := !m.opening && (m.conn == nil || m.state.Phase == fleet.Unreachable)
+		if outOfReach || errors.As(m.claim, &claimed) || l.schedule.conflicts[m.name] {
+			continue
+		}
+		if m.state.Phase != fleet.Ready || !m.live.Complete || m.plannedFor != l.wish {
 			return false
 		}
 	}

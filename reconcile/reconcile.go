@@ -131,6 +131,7 @@ type Loop struct {
 	// What must be decided anew, because something that it depends on has changed. Everything else stays: an event costs
 	// what it concerns, not what the fleet holds.
 	stale   staleness
+	news    bool // of the repository: reported at once, lest an old report be taken for one about the new commit
 	again   bool // there is something to decide that this step has found out too late
 	version int  // counts changes of what all members' plans depend on
 
@@ -281,10 +282,10 @@ func (l *Loop) step(ctx context.Context, now time.Time) (told bool) {
 	} else {
 		l.openRemembered(ctx, now)
 	}
-	if now.Sub(l.Report().Time) < tellEvery {
+	if now.Sub(l.Report().Time) < tellEvery && !l.news {
 		return false
 	}
-	l.stale.report = false
+	l.stale.report, l.news = false, false
 	r := l.buildReport(now)
 	l.status.Store(&r)
 	l.tellConverged(r)

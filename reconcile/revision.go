@@ -210,7 +210,7 @@ func (l *Loop) refuse(errs render.ManifestErrors) {
 	if errs.Error() != l.source.refused.Error() {
 		l.opt.Log.Error("revision refused", "commit", l.source.head.Commit, "inForce", l.inForce(), "errors", errs.Error())
 	}
-	l.source.refused = errs
+	l.source.refused, l.news = errs, true
 }
 
 // inForce names the revision that stays in force whatever happens to a newer one.
@@ -226,7 +226,7 @@ func (l *Loop) adopt(w *wish) {
 	if w.Revision.Commit == l.memory.Applied.Commit {
 		w.confirmed = slices.Compact(slices.Sorted(slices.Values(slices.Concat(w.confirmed, l.memory.Confirmed))))
 	}
-	l.wish = w
+	l.wish, l.news = w, true
 	l.version++
 	l.stale.schedule, l.stale.services = true, true
 	l.memory.Applied, l.memory.Confirmed = w.Revision, w.confirmed
