@@ -36,20 +36,11 @@ func (l *Loop) converged(r report.Report) bool {
 // terminating names the object of ours that has been being deleted for longest, what it waits for, and counts the others;
 // "" when there is none.
 func (m *member) terminating() string {
-	var first apply.LiveObject
-	n := 0
-	for _, o := range m.live.Objects {
-		if !o.Deleting || o.Controlled {
-			continue
-		}
-		n++
-		if c := o.DeletingSince.Compare(first.DeletingSince); n == 1 || c < 0 || c == 0 && o.Ref.Compare(first.Ref) < 0 {
-			first = o
-		}
-	}
+	n := len(m.deleting)
 	if n == 0 {
 		return ""
 	}
+	first := m.deleting[0]
 	text := first.Ref.String()
 	if n > 1 {
 		text += fmt.Sprintf(" and %d more are", n-1)

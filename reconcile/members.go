@@ -36,6 +36,7 @@ type member struct {
 	dirty    bool // something was seen since the last observation
 	state    fleet.State
 	live     apply.Live
+	deleting []apply.LiveObject // of live: what is being deleted of ours, the longest first
 	observed mcs.Observed
 
 	tracked    []schema.GroupVersionKind // kinds of the wish that are being watched
@@ -109,6 +110,15 @@ func (l *Loop) observe() {
 func (l *Loop) look(m *member) {
 	before := m.live
 	m.live, m.fresh, m.told = m.conn.Live(), false, nil
+	m.deleting = nil
+	for _, o := range m.live.Objects {
+		if o.Deleting && !o.Controlled {
+			m.deleting = append(m.deleting, o)
+		}
+	}
+	slices.SortFunc(m.deleting, func(a, b apply.LiveObject) int {
+		return cmp.Or(a.DeletingSince.Compare(b.DeletingSince), a.Ref.Compare(b.Ref))
+	})
 	if m.live.ParentsSynced != before.ParentsSynced || !samePlaces(m.live.Parents, before.Parents) {
 		l.stale.schedule = true
 	}

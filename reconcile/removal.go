@@ -40,10 +40,7 @@ func (m *member) leaving() []report.Removal {
 			list = append(list, report.Removal{Ref: c.Ref, Cluster: m.name, Placement: p.Set.Name, Reason: reason})
 		}
 	}
-	for _, o := range m.live.Objects {
-		if !o.Deleting || o.Controlled {
-			continue
-		}
+	for _, o := range m.deleting {
 		reason := "being deleted since " + o.DeletingSince.UTC().Format(time.RFC3339)
 		if o.Finalizers != "" {
 			reason += ", which waits for the finalizers " + o.Finalizers + "; gitfleet never removes one"

@@ -28,6 +28,7 @@ type Claim struct {
 	session *fleet.Session
 	watch   *fleet.Watch
 	key     string // of watch
+	name    string // of the lease
 	source  string
 	self    apply.Instance
 	timing  apply.ClaimTiming
@@ -54,14 +55,14 @@ var errReleased = errors.New("the claim on this member was given up: this proces
 // may have changed for a reason that the session does not notice; it may be nil. The other way round, Notice must be
 // called whenever the session notifies.
 func NewClaim(s *fleet.Session, source string, self apply.Instance, timing apply.ClaimTiming, changed func()) *Claim {
-	c := &Claim{session: s, source: source, self: self, timing: timing, changed: changed, key: "apply/claim " + source,
+	c := &Claim{session: s, source: source, self: self, timing: timing, changed: changed, key: "apply/claim " + source, name: apply.ClaimName(source),
 		ending: make(chan struct{}), done: make(chan struct{}), poke: make(chan struct{}, 1),
 		state: apply.NewClaimState(self, source, rand.Text(), timing)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.end = sync.OnceFunc(func() { close(c.ending) })
 	c.watch = s.Watch(fleet.WatchSpec{
 		Key: c.key, Resource: coordinationv1.SchemeGroupVersion.WithResource("leases"), Namespace: api.SystemNamespace,
-		FieldSelector: "metadata.name=" + apply.ClaimName(source),
+		FieldSelector: "metadata.name=" + c.name,
 		Reduce:        func(u *unstructured.Unstructured) any { return reduceClaim(u, source) },
 	})
 	go c.run()
@@ -111,7 +112,7 @@ func (c *Claim) Err() error {
 // view returns what the watch shows. It is asked whether it is synced before its content is read, which can only be newer.
 func (c *Claim) view(synced bool) apply.ClaimView {
 	v := apply.ClaimView{Synced: synced}
-	if kept, ok := c.watch.Get(api.SystemNamespace, apply.ClaimName(c.source)); ok {
+	if kept, ok := c.watch.Get(api.SystemNamespace, c.name); ok {
 		v.Lease = kept.(apply.ClaimLease)
 	}
 	return v
@@ -202,7 +203,7 @@ func (c *Claim) leases() dynamic.ResourceInterface {
 
 // read returns the lease as the API server holds it now; the zero lease when there is none.
 func (c *Claim) read(ctx context.Context) (apply.ClaimLease, error) {
-	u, err := c.leases().Get(ctx, apply.ClaimName(c.source), metav1.GetOptions{})
+	u, err := c.leases().Get(ctx, c.name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return apply.ClaimLease{}, nil
 	}
@@ -234,7 +235,7 @@ func (c *Claim) denied(err error) error {
 	}
 	for _, verb := range []string{"get", "list", "watch", "create", "update"} {
 		if strings.Contains(err.Error(), " cannot "+verb+" resource \"leases\"") {
-			ref := api.Ref{Group: coordinationv1.GroupName, Kind: "Lease", Namespace: api.SystemNamespace, Name: apply.ClaimName(c.source)}
+			ref := api.Ref{Group: coordinationv1.GroupName, Kind: "Lease", Namespace: api.SystemNamespace, Name: c.name}
 			return &apply.RefusedError{Ref: ref, Verb: verb, Actor: apply.Operator, Err: err, Message: fmt.Sprintf(
 				"not allowed: grant gitfleet's user get, list, watch, create and update on leases.%s in namespace %s; until then nothing is changed on this member, "+
 					"because another gitfleet may manage it", coordinationv1.GroupName, api.SystemNamespace)}
