@@ -90,11 +90,16 @@ func (l *Loop) observe() {
 		if m.conn == nil || !m.dirty {
 			continue
 		}
-		phase, observed := m.state.Phase, m.observed
+		phase, outdated, observed := m.state.Phase, errorText(m.state.Outdated), m.observed
 		m.dirty, m.state, m.observed = false, m.conn.State(), m.conn.Services()
 		l.look(m)
 		if m.state.Phase != phase || !reflect.DeepEqual(m.observed, observed) {
 			l.stale.services = true
+		}
+		if now := errorText(m.state.Outdated); now != outdated && now != "" {
+			l.opt.Log.Warn("credentials cannot be renewed, the ones from before stay in use", "member", m.name, "error", m.state.Outdated)
+		} else if now != outdated {
+			l.opt.Log.Info("credentials are as their files say again", "member", m.name)
 		}
 		switch {
 		case m.state.Phase == phase:
@@ -138,7 +143,10 @@ func (l *Loop) askClaims() {
 			continue
 		}
 		var claimed *apply.ClaimedError
-		if errors.As(err, &claimed) {
+		var denied *apply.RefusedError
+		if errors.As(err, &denied) {
+			l.opt.Log.Warn("member is not changed as long as it cannot be claimed", "member", m.name, "error", err)
+		} else if errors.As(err, &claimed) {
 			l.opt.Log.Error("another gitfleet manages this member, which is left to it", "member", m.name, "error", err)
 		} else if errors.As(m.claim, &claimed) && err == nil {
 			l.opt.Log.Info("this gitfleet manages the member now", "member", m.name)

@@ -95,7 +95,7 @@ context of the same name in the files or directories given by --kubeconfig. No k
 	flags.BoolVar(&o.once, "once", false, "make one full pass, then exit: 0 when converged, 1 when not")
 	flags.BoolVar(&o.takeOver, "take-over", false, "own what was placed from another repository, branch or --path under the same placement names: once, after the repository moved")
 	flags.StringArrayVar(&o.accounts, "service-account", nil, "DIR=NAMESPACE/NAME: placements written below DIR act as that ServiceAccount of the members; may be given again")
-	flags.IntVar(&o.confirmAbove, "confirm-above", 100, "how many objects a commit may delete before a person must confirm it with a trailer in a commit; 0 for any number")
+	flags.IntVar(&o.confirmAbove, "confirm-above", 100, "how many objects a commit may delete before a person must confirm it with a trailer in a commit; so must more than half of all when there are more than 20; 0 for any number")
 	flags.DurationVar(&o.verify, "verify-every", 24*time.Hour, "time in which every object is verified once by a dry run, for what its metadata cannot show; 0 for never")
 	flags.DurationVar(&o.timeout, "timeout", 5*time.Minute, "with --once: how long to wait for health")
 	return cmd
