@@ -167,9 +167,12 @@ func TestDeletion(t *testing.T) {
 	if _, err := fetch(pod.Status.PodIP, podPort); err == nil {
 		t.Error("the pod is gone and still answers")
 	}
-	if n := k.Answering(); n != 0 {
-		t.Errorf("%d addresses are in use after the only pod is gone", n)
-	}
+	until(t, func() error { // the address is given back after the API server has forgotten the pod
+		if n := k.Answering(); n != 0 {
+			return fmt.Errorf("%d addresses are in use after the only pod is gone", n)
+		}
+		return nil
+	})
 }
 
 // startRequest sends a request; started closes when the pod must have read it, err receives how it ended.
