@@ -55,6 +55,20 @@ func (l *Loop) guardRemovals(now time.Time) (changed bool) {
 	return false
 }
 
+// count adds what an execution for the wish of that digest has deleted.
+func (g *guard) count(n Lane, digest string, result apply.Result) {
+	if n != Bulk || digest != g.digest {
+		return
+	}
+	for _, outcomes := range result.Outcomes {
+		for _, o := range outcomes {
+			if o.Action == apply.Delete && o.Err == nil {
+				g.done++
+			}
+		}
+	}
+}
+
 // countRemovals counts what the plans would delete or hold back, and what the inventories list.
 func (l *Loop) countRemovals() (removals, listed int) {
 	from := l.sourceName()

@@ -36,6 +36,7 @@ type lane struct {
 	worker
 	plan   apply.Plan   // what is left to do; while the executor runs: what it does
 	tried  string       // the plan that was last executed, as text
+	wish   string       // digest of the wish that it was for
 	result apply.Result // and what became of it
 	logged string       // the last failure that was logged
 }
@@ -64,7 +65,7 @@ func (l *Loop) startLane(m *member, n Lane, now time.Time) {
 	if changes := ln.plan.Size(); changes > 0 && text != ln.tried {
 		l.opt.Log.Info("applying", "member", m.name, "lane", n, "changes", changes)
 	}
-	ln.tried, m.told = text, nil
+	ln.tried, ln.wish, m.told = text, l.schedule.digest, nil
 	plan := ln.plan
 	start(m.ctx, l, &ln.worker, func(ctx context.Context) apply.Result { return m.conn.Apply(ctx, n, plan) },
 		func(result apply.Result) { l.applied(m, n, result) })
@@ -76,6 +77,7 @@ func (l *Loop) applied(m *member, n Lane, result apply.Result) {
 	m.dirty, m.replan, ln.result = true, true, result
 	l.recordDrift(m, result)
 	l.tellDeleted(m, result)
+	l.guard.count(n, ln.wish, result)
 	err := result.Err()
 	if err == nil {
 		ln.succeeded()
@@ -98,9 +100,6 @@ func (l *Loop) tellDeleted(m *member, result apply.Result) {
 			if o.Action != apply.Delete || o.Err != nil {
 				continue
 			}
-			if laneOf(set) == Bulk && l.guard.digest == l.schedule.digest {
-				l.guard.done++
-			}
 			if n++; n <= most {
 				l.opt.Log.Info("deleted", "member", m.name, "placement", set, "object", o.Ref, "note", o.Note)
 			}
@@ -121,7 +120,7 @@ func (m *member) idle() bool {
 	return true
 }
 
-// failures returns how often in a row the worse lane has failed.
+// laneFailures returns how often in a row the worse lane has failed.
 func (m *member) laneFailures() (most int) {
 	for i := range m.lanes {
 		most = max(most, m.lanes[i].failures)

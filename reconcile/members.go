@@ -52,10 +52,8 @@ type member struct {
 	removals   int                       // objects that plan deletes or would
 	lanes      [Lanes]lane
 
-	swept       apply.Sweep
-	sweeping    bool // swept has begun
-	inventories int  // counts changes of the inventories
-	sweptFor    int  // the count that swept is for
+	sweeper     sweeper
+	inventories int // counts changes of the inventories
 
 	told map[string]report.PlacementOnCluster // what is reported of each placement here; nil when it must be said anew
 

@@ -238,7 +238,7 @@ func (l *Loop) due() (first time.Time, ok bool) {
 		if at, held := m.plan.Wake(); held {
 			consider(at)
 		}
-		if at, due := m.swept.Wake(); due {
+		if at, due := m.sweeper.Wake(); due {
 			consider(at)
 		}
 	}

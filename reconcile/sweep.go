@@ -12,15 +12,23 @@ import (
 // sweepBudget is how many objects of a member are verified in a minute at most.
 const sweepBudget = 30
 
+// sweeper is how far the sweep of one member has come.
+type sweeper struct {
+	apply.Sweep
+	begun       bool
+	inventories int // the count of changes that it has seen
+}
+
 // sweep raises a doubt about the object of m whose turn it is to be verified by a dry run, if there is one.
 func (l *Loop) sweep(m *member, now time.Time) {
-	if !m.sweeping {
-		m.sweeping, m.swept = true, apply.NewSweep(l.opt.Verify, sweepBudget, now)
+	w := &m.sweeper
+	if !w.begun {
+		w.begun, w.Sweep = true, apply.NewSweep(l.opt.Verify, sweepBudget, now)
 	}
-	if at, due := m.swept.Wake(); m.sweptFor == m.inventories && !(due && !now.Before(at)) {
+	if at, due := w.Wake(); w.inventories == m.inventories && !(due && !now.Before(at)) {
 		return
 	}
-	m.sweptFor = m.inventories
+	w.inventories = m.inventories
 	from := l.sourceName()
 	var items []apply.Item
 	for _, name := range slices.Sorted(maps.Keys(m.live.Parents)) {
@@ -28,9 +36,8 @@ func (l *Loop) sweep(m *member, now time.Time) {
 			items = append(items, p.Items...)
 		}
 	}
-	swept, ref, due := m.swept.Next(items, now)
-	m.swept = swept
-	if due {
+	next, ref, due := w.Next(items, now)
+	if w.Sweep = next; due {
 		m.conn.Doubt(map[api.Ref]string{ref: "verified because it was its turn"})
 	}
 }
