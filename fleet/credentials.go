@@ -51,15 +51,17 @@ type fileTiming struct {
 
 var defaultFileTiming = fileTiming{settle: 200 * time.Millisecond, poll: time.Minute, retry: 2 * time.Second}
 
-// OpenCredentials reads kubeconfig files, or directories of them, as LoadKubeconfigs does, and watches them until Close.
-// A mistake in any of them is an error now; later it keeps the members concerned on the credentials they had.
+// OpenCredentials reads kubeconfig files, or directories of them (hidden files, editors' backups and subdirectories are
+// skipped), and watches them until Close. Every context is the credentials of the member of that name; current-context means
+// nothing. Relative paths in a file are relative to that file. A file that cannot be read, and a name that two files define,
+// because either could be meant, is an error now; later it keeps the members concerned on the credentials they had.
 func OpenCredentials(paths ...string) (*Credentials, error) {
 	return openCredentials(defaultFileTiming, paths...)
 }
 
 func openCredentials(t fileTiming, paths ...string) (*Credentials, error) {
-	if _, err := LoadKubeconfigs(paths...); err != nil {
-		return nil, err
+	if first := readFiles(paths, nil); first.mistakes() != nil {
+		return nil, first.mistakes()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Credentials{paths: paths, changed: make(chan struct{}, 1), cancel: cancel, files: map[string]parsedFile{}}
@@ -101,12 +103,6 @@ func (c *Credentials) Get(name string) (Credential, error) {
 		return Credential{}, found.Outdated
 	}
 	return found, nil
-}
-
-// Config returns how to reach the member of that name, as Get does.
-func (c *Credentials) Config(name string) (*rest.Config, error) {
-	found, err := c.Get(name)
-	return found.Config, err
 }
 
 // read takes in what the files hold now. It returns the paths that were looked at, and whether all is well.

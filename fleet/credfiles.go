@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -87,11 +89,29 @@ func (r *reading) add(root, file string, before map[string]parsedFile) error {
 	return nil
 }
 
+// mistakes returns what is wrong with the files themselves: those that cannot be read, and names that stand in two of them.
+func (r *reading) mistakes() error {
+	var errs []error
+	for _, path := range slices.Sorted(maps.Keys(r.broken)) {
+		errs = append(errs, r.broken[path])
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.contexts)) {
+		if found := r.contexts[name]; len(found) > 1 {
+			errs = append(errs, definedTwice(name, found))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func definedTwice(name string, found []locatedContext) error {
+	return fmt.Errorf("kubeconfig: context %q is in %s and in %s: remove or rename one of them", name, found[0].file, found[1].file)
+}
+
 // credential returns what the files hold for a member. When that is the same as before, before is returned.
 func (r *reading) credential(name string, before Credential) (Credential, error) {
 	found := r.contexts[name]
 	if len(found) > 1 {
-		return Credential{}, fmt.Errorf("kubeconfig: context %q is in %s and in %s: remove or rename one of them", name, found[0].file, found[1].file)
+		return Credential{}, definedTwice(name, found)
 	}
 	wrap := func(err error) error { return fmt.Errorf("member %s: kubeconfig %s: %w", name, found[0].file, err) }
 	if err := found[0].check(name); err != nil {

@@ -5,22 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
 // ErrNoCredentials tells that no kubeconfig context has a member's name. The operator must add one.
 var ErrNoCredentials = errors.New("no credentials")
-
-// Kubeconfigs is the credentials of a fleet: contexts by name, read once.
-type Kubeconfigs struct {
-	files    []string
-	contexts map[string]kubeContext
-}
 
 // kubeContext is one context and the file it stands in.
 type kubeContext struct {
@@ -40,27 +32,8 @@ func (c kubeContext) check(name string) error {
 	return nil
 }
 
-// LoadKubeconfigs reads kubeconfig files, or directories of them (hidden files are skipped, and editors' backups that end
-// in "~", and subdirectories). Every
-// context is the credentials of the member of that name; current-context means nothing. Relative paths in a file are
-// relative to that file. A name that two files define is an error that names both, because either could be meant.
-func LoadKubeconfigs(paths ...string) (*Kubeconfigs, error) {
-	k := &Kubeconfigs{contexts: map[string]kubeContext{}}
-	for _, path := range paths {
-		files, err := kubeconfigFiles(path)
-		if err != nil {
-			return nil, fmt.Errorf("kubeconfig: %w", err)
-		}
-		for _, file := range files {
-			if err := k.add(file); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return k, nil
-}
-
-// kubeconfigFiles returns path itself, or the visible files in the directory path, sorted.
+// kubeconfigFiles returns path itself, or the visible files in the directory path, sorted: no hidden ones, and no
+// backups of editors, which end in "~".
 func kubeconfigFiles(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -91,29 +64,6 @@ func kubeconfigFiles(path string) ([]string, error) {
 	return files, nil
 }
 
-// add reads one file. A file that was read already, perhaps by another path, is read once.
-func (k *Kubeconfigs) add(file string) error {
-	real, err := filepath.EvalSymlinks(file)
-	if err != nil {
-		return fmt.Errorf("kubeconfig: %w", err)
-	}
-	if slices.Contains(k.files, real) {
-		return nil
-	}
-	k.files = append(k.files, real)
-	config, err := parseKubeconfig(file)
-	if err != nil {
-		return fmt.Errorf("kubeconfig %s: %w", file, err)
-	}
-	for name := range config.Contexts {
-		if other, ok := k.contexts[name]; ok {
-			return fmt.Errorf("kubeconfig: context %q is in %s and in %s: remove or rename one of them", name, other.file, file)
-		}
-		k.contexts[name] = kubeContext{file: file, config: config}
-	}
-	return nil
-}
-
 // parseKubeconfig reads one file and makes the paths in it absolute.
 func parseKubeconfig(file string) (*clientcmdapi.Config, error) {
 	config, err := clientcmd.LoadFromFile(file)
@@ -121,31 +71,4 @@ func parseKubeconfig(file string) (*clientcmdapi.Config, error) {
 		return nil, err
 	}
 	return config, clientcmd.ResolveLocalPaths(config)
-}
-
-// Config returns how to reach the member of that name. The error is ErrNoCredentials when no context has that name, and
-// names the file when the context is broken.
-func (k *Kubeconfigs) Config(name string) (*rest.Config, error) {
-	context, ok := k.contexts[name]
-	if !ok {
-		return nil, fmt.Errorf("member %s: %w: no context of that name in the %d kubeconfig files given: add one", name, ErrNoCredentials, len(k.files))
-	}
-	if err := context.check(name); err != nil {
-		return nil, fmt.Errorf("member %s: kubeconfig %s: %w", name, context.file, err)
-	}
-	cfg, err := clientcmd.NewNonInteractiveClientConfig(*context.config, name, &clientcmd.ConfigOverrides{}, nil).ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("member %s: kubeconfig %s: %w", name, context.file, err)
-	}
-	return cfg, nil
-}
-
-// Names returns the names of all contexts, sorted.
-func (k *Kubeconfigs) Names() []string {
-	names := make([]string, 0, len(k.contexts))
-	for name := range k.contexts {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }

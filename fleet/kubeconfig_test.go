@@ -7,9 +7,11 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"maps"
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,30 +46,32 @@ func writeFiles(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-func TestLoadKubeconfigs(t *testing.T) {
+func TestOpenCredentials(t *testing.T) {
+	authority := string(otherAuthority(t))
 	dir := writeFiles(t, map[string]string{
-		"one": "@east", "fleet/b.yaml": "@west", "fleet/a.yaml": "@north", "fleet/.hidden": "not YAML: [", "fleet/sub/c.yaml": "@deep", "fleet/pki/ca.crt": string(otherAuthority(t)),
+		"one": "@east", "fleet/b.yaml": "@west", "fleet/a.yaml": "@north", "fleet/.hidden": "not YAML: [", "fleet/sub/c.yaml": "@deep", "fleet/pki/ca.crt": authority,
 	})
 	// A mounted Secret: the visible names are links into a hidden directory.
 	if err := os.MkdirAll(filepath.Join(dir, "secret", "..data"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	symlink(t, filepath.Join(dir, "one"), filepath.Join(dir, "secret", "east"))
-	k, err := LoadKubeconfigs(filepath.Join(dir, "one"), filepath.Join(dir, "fleet"), filepath.Join(dir, "secret"), filepath.Join(dir, "one"))
+	k, err := OpenCredentials(filepath.Join(dir, "one"), filepath.Join(dir, "fleet"), filepath.Join(dir, "secret"), filepath.Join(dir, "one"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"east", "north", "west"}, k.Names()); diff != "" {
+	defer k.Close()
+	if diff := cmp.Diff([]string{"east", "north", "west"}, slices.Sorted(maps.Keys(k.members))); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}
-	cfg, err := k.Config("west")
+	west, err := k.Get("west")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Host != "https://west.test:6443" || cfg.BearerToken != "secret-west" || cfg.CAFile != filepath.Join(dir, "fleet", "pki", "ca.crt") {
-		t.Errorf("host %s, authority %s", cfg.Host, cfg.CAFile)
+	if cfg := west.Config; cfg.Host != "https://west.test:6443" || cfg.BearerToken != "secret-west" || string(cfg.CAData) != authority {
+		t.Errorf("host %s, authority %s", cfg.Host, cfg.CAData)
 	}
-	if _, err := k.Config("south"); !errors.Is(err, ErrNoCredentials) || !strings.Contains(err.Error(), "south") {
+	if _, err := k.Get("south"); !errors.Is(err, ErrNoCredentials) || !strings.Contains(err.Error(), "south") {
 		t.Errorf("unknown member: %v", err)
 	}
 }
@@ -79,7 +83,7 @@ func symlink(t *testing.T, target, name string) {
 	}
 }
 
-func TestLoadKubeconfigErrors(t *testing.T) {
+func TestOpenCredentialsErrors(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		files map[string]string
@@ -90,7 +94,7 @@ func TestLoadKubeconfigErrors(t *testing.T) {
 		{"another kind of file", map[string]string{"a": "kind: Secret\napiVersion: v1\ndata: {k: dG9wc2VjcmV0}"}, []string{"/a"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := LoadKubeconfigs(writeFiles(t, tc.files))
+			_, err := OpenCredentials(writeFiles(t, tc.files))
 			for _, want := range tc.want {
 				if err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("error %v does not say %q", err, want)
@@ -101,7 +105,7 @@ func TestLoadKubeconfigErrors(t *testing.T) {
 			}
 		})
 	}
-	if _, err := LoadKubeconfigs(filepath.Join(t.TempDir(), "missing")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := OpenCredentials(filepath.Join(t.TempDir(), "missing")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a file that is not there: %v", err)
 	}
 }
@@ -112,11 +116,12 @@ func TestBrokenContextNamesItsFile(t *testing.T) {
 		{"clusters: [{name: c, cluster: {server: 'https://x.test'}}]\ncontexts: [{name: east, context: {cluster: c, user: nobody}}]", `user "nobody"`},
 	} {
 		dir := writeFiles(t, map[string]string{"a": "apiVersion: v1\nkind: Config\n" + tc.text})
-		k, err := LoadKubeconfigs(dir)
+		k, err := OpenCredentials(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := k.Config("east"); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "a")) || !strings.Contains(err.Error(), tc.want) {
+		defer k.Close()
+		if _, err := k.Get("east"); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "a")) || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("got %v, want an error about the %s", err, tc.want)
 		}
 	}

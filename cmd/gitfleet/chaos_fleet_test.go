@@ -92,6 +92,7 @@ type program struct {
 	done    chan struct{} // closed when it has ended
 	ending  sync.Once
 	log     journal
+	members *members
 }
 
 // start starts gitfleet behind proxies that rule decides for; nil passes everything on.
@@ -118,9 +119,12 @@ func (f *chaosFleet) startIn(state string, rule memfleet.Rule) *program {
 	if p.store, err = reconcile.OpenStore(state, "chaos"); err != nil {
 		f.t.Fatal(err)
 	}
+	if p.members, err = openMembers([]string{p.dir}, instance(p.store), chaosTiming); err != nil {
+		f.t.Fatal(err)
+	}
 	p.loop = reconcile.New(reconcile.Options{
 		Repository: f.branch, Builder: f.branch, Store: p.store,
-		Fleet:    &members{kubeconfigs: []string{p.dir}, servers: map[string]string{}, self: instance(p.store), timing: chaosTiming},
+		Fleet:    p.members,
 		Interval: 20 * time.Millisecond, Threshold: (&runOptions{}).threshold(), Log: slog.New(slog.NewTextHandler(&p.log, nil)),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -152,6 +156,7 @@ func (p *program) stop(t *testing.T) {
 		case <-time.After(patience):
 			t.Errorf("gitfleet does not end\n%s", p.log.tail())
 		}
+		p.members.close()
 		for _, proxy := range p.proxies {
 			proxy.Close()
 		}

@@ -19,37 +19,54 @@ import (
 	"github.com/gitfleet/gitfleet/reconcile"
 )
 
-// members opens member clusters with the credentials of kubeconfig files. While any is open the files are watched: a
-// context that is added is found without a restart, and one that changes is changed in the session that uses it.
+// members opens member clusters with the credentials of kubeconfig files. The files are watched: a context that is added is
+// found without a restart, and one that changes is changed in the session that uses it.
 type members struct {
-	kubeconfigs []string
+	credentials *fleet.Credentials
 	self        apply.Instance // who claims them
 	timing      apply.ClaimTiming
+	stop        chan struct{}
+	following   sync.WaitGroup
 
 	mu      sync.Mutex
 	servers map[string]string // API server to the member that is open there
 	open    map[string]*memberConn
-	follow  *follower // nil while none is open
 }
 
-// follower hears of changes of the files.
-type follower struct {
-	*fleet.Credentials
-	stop, done chan struct{}
+// openMembers reads the kubeconfig files and follows them until close.
+func openMembers(kubeconfigs []string, self apply.Instance, timing apply.ClaimTiming) (*members, error) {
+	credentials, err := fleet.OpenCredentials(kubeconfigs...)
+	if err != nil {
+		return nil, err
+	}
+	m := &members{credentials: credentials, self: self, timing: timing, stop: make(chan struct{}),
+		servers: map[string]string{}, open: map[string]*memberConn{}}
+	m.following.Go(func() {
+		for {
+			select {
+			case <-m.stop:
+				return
+			case <-credentials.Changed():
+				m.refresh()
+			}
+		}
+	})
+	return m, nil
+}
+
+// close ends the following. The members that are open are closed by who opened them.
+func (m *members) close() {
+	close(m.stop)
+	m.following.Wait()
+	m.credentials.Close()
 }
 
 // Open implements reconcile.Fleet. Two members may not share an API server: each would remove what the other applies.
 func (m *members) Open(name, source string, changed func()) (reconcile.Member, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.follow == nil {
-		if err := m.startFollowing(); err != nil {
-			return nil, err
-		}
-	}
 	conn, err := m.connect(name, source, changed)
 	if err != nil {
-		m.stopUnused()
 		return nil, err
 	}
 	m.open[name], m.servers[conn.server()] = conn, name
@@ -58,7 +75,7 @@ func (m *members) Open(name, source string, changed func()) (reconcile.Member, e
 
 // connect opens one member. m.mu is held.
 func (m *members) connect(name, source string, changed func()) (*memberConn, error) {
-	credential, err := m.follow.Get(name)
+	credential, err := m.credentials.Get(name)
 	if err != nil {
 		return nil, err
 	}
@@ -97,65 +114,22 @@ func sameServer(other, name, server string) error {
 	return fmt.Errorf("members %s and %s have the same API server, %s; remove one of them", other, name, server)
 }
 
-// startFollowing begins to watch the files. m.mu is held.
-func (m *members) startFollowing() error {
-	credentials, err := fleet.OpenCredentials(m.kubeconfigs...)
-	if err != nil {
-		return err
-	}
-	f := &follower{credentials, make(chan struct{}), make(chan struct{})}
-	m.follow, m.open = f, map[string]*memberConn{}
-	go func() {
-		defer close(f.done)
-		defer f.Close()
-		for {
-			select {
-			case <-f.stop:
-				return
-			case <-f.Changed():
-				m.refresh(f)
-			}
-		}
-	}()
-	return nil
-}
-
-// stopUnused ends the following when no member is open, and returns what it ended. m.mu is held.
-func (m *members) stopUnused() *follower {
-	if len(m.open) > 0 {
-		return nil
-	}
-	f := m.follow
-	m.follow = nil
-	close(f.stop)
-	return f
-}
-
-// release forgets a member that was closed, and gives its API server free for another. After the last one nothing is
-// left running.
+// release forgets a member that was closed, and gives its API server free for another.
 func (m *members) release(conn *memberConn) {
 	m.mu.Lock()
-	var ended *follower
+	defer m.mu.Unlock()
 	if m.open[conn.Name()] == conn {
 		delete(m.open, conn.Name())
 		delete(m.servers, conn.server())
-		ended = m.stopUnused()
-	}
-	m.mu.Unlock()
-	if ended != nil {
-		<-ended.done
 	}
 }
 
 // refresh gives every open member the credentials that the files hold now.
-func (m *members) refresh(f *follower) {
+func (m *members) refresh() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.follow != f {
-		return // nothing is open any more, or again with another
-	}
 	for name, conn := range m.open {
-		credential, err := f.Get(name)
+		credential, err := m.credentials.Get(name)
 		if err != nil {
 			conn.KeepConfig(err)
 			continue

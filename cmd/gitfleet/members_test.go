@@ -23,7 +23,11 @@ func TestMembersFollowTheirFiles(t *testing.T) {
 	first, second := memberServer(t), memberServer(t)
 	dir := t.TempDir()
 	file := contextFile(t, first, dir, "east")
-	m := &members{kubeconfigs: []string{dir}, servers: map[string]string{}, timing: apply.DefaultClaimTiming()}
+	m, err := openMembers([]string{dir}, apply.Instance{ID: "test"}, apply.DefaultClaimTiming())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.close()
 	opened, err := m.Open("east", "test", func() {})
 	if err != nil {
 		t.Fatal(err)
@@ -73,8 +77,8 @@ func TestMembersFollowTheirFiles(t *testing.T) {
 		return inPhase(east, fleet.Ready)
 	})
 	opened.Close()
-	if m.follow != nil || len(m.servers) != 0 {
-		t.Errorf("after the last member: %+v", m)
+	if len(m.open)+len(m.servers) != 0 {
+		t.Errorf("after the last member: %v, %v", m.open, m.servers)
 	}
 }
 

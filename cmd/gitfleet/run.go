@@ -20,7 +20,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/gitfleet/gitfleet/apply"
-	"github.com/gitfleet/gitfleet/fleet"
 	"github.com/gitfleet/gitfleet/internal/web"
 	"github.com/gitfleet/gitfleet/mcs/local"
 	"github.com/gitfleet/gitfleet/reconcile"
@@ -208,10 +207,12 @@ func run(ctx context.Context, o runOptions, stdout, stderr io.Writer) (err error
 	if opt.Builder, err = newBuilder(); err != nil {
 		return err
 	}
-	if _, err := fleet.LoadKubeconfigs(o.kubeconfigs...); err != nil {
-		return err // now, not when the first member is opened
+	members, err := openMembers(o.kubeconfigs, instance(store), apply.DefaultClaimTiming())
+	if err != nil {
+		return err
 	}
-	opt.Fleet = &members{kubeconfigs: o.kubeconfigs, servers: map[string]string{}, self: instance(opt.Store), timing: apply.DefaultClaimTiming()}
+	defer members.close()
+	opt.Fleet = members
 	if o.hubKubeconfig != "" {
 		h, err := openHub(o, instance(store))
 		if err != nil {
