@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/render"
 	"github.com/gitfleet/gitfleet/report"
 )
 
@@ -254,5 +256,71 @@ func TestLoopCountsWhatItCannotPlanYet(t *testing.T) {
 	await(t, l, "all of it held", func(r report.Report) bool { return r.Confirm != nil && r.Confirm.Removals == 120 })
 	if got := len(east.holds()); got != 61 {
 		t.Errorf("east holds %d objects, want all 61", got)
+	}
+}
+
+// hubOf is a hub that keeps what was published.
+type hubOf struct {
+	mu    sync.Mutex
+	claim error
+	shown []string // commits
+}
+
+func (h *hubOf) set(claim error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.claim = claim
+}
+
+func (h *hubOf) Claim() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.claim
+}
+
+func (h *hubOf) Publish(_ context.Context, _ *render.Desired, r report.Report) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.shown = append(h.shown, r.Applied.Commit)
+	return nil
+}
+
+func TestRunOnceAndTheHub(t *testing.T) {
+	for _, test := range []struct {
+		reason  string
+		claim   error
+		wantErr error
+	}{
+		{"the hub is ours", nil, nil},
+		{"the hub is another's", &apply.ClaimedError{Source: "repo", Holder: apply.Instance{ID: "other"}}, ErrNotConverged},
+		{"the hub may not be claimed", &apply.RefusedError{Verb: "create", Actor: apply.Operator, Message: "not allowed"}, ErrNotConverged},
+		{"the hub is not connected yet, and then ours", errors.New("not yet connected"), nil},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			repo := &repository{}
+			repo.push("c1", memberCluster("east", "e"), ns("web"), placeOn("web", "e"))
+			store, err := OpenStore(t.TempDir(), "fleet")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer store.Close()
+			h, changed := &hubOf{claim: test.claim}, make(chan struct{}, 1)
+			opt := testOptions(repo, fakeFleet{"east": newCluster("east")}, store)
+			opt.Hub, opt.HubChanged = h, changed
+			l := New(opt)
+			ended := make(chan error, 1)
+			go func() { ended <- l.RunOnce(t.Context()) }()
+			if test.wantErr == nil && test.claim != nil {
+				await(t, l, "convergence, with the hub still to come", convergedOn("c1"))
+				h.set(nil)
+				changed <- struct{}{}
+			}
+			if err := <-ended; !errors.Is(err, test.wantErr) {
+				t.Errorf("%s: RunOnce returned %v, want %v", test.reason, err, test.wantErr)
+			}
+			if published := len(h.shown) > 0; published != (test.wantErr == nil) {
+				t.Errorf("%s: published is %t (%s)", test.reason, published, l.Report().HubErr)
+			}
+		})
 	}
 }

@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -81,11 +80,10 @@ func (l *Loop) stuck() bool {
 
 // pending tells whether m may still make progress by itself.
 func (m *member) pending() bool {
-	var claimed *apply.ClaimedError
 	switch {
 	case m.opening:
 		return true
-	case m.conn == nil || m.state.Phase == fleet.Unreachable || errors.As(m.claim, &claimed):
+	case m.conn == nil || m.state.Phase == fleet.Unreachable || refusedClaim(m.claim):
 		return false
 	case m.state.Phase != fleet.Ready || m.claim != nil || m.prepare.running || m.status.running:
 		return true

@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -89,9 +88,8 @@ func (l *Loop) countRemovals() (removals, listed int) {
 // knows how much is deleted in all.
 func (l *Loop) seenAll() bool {
 	for _, m := range l.members {
-		var claimed *apply.ClaimedError
 		outOfReach := !m.opening && (m.conn == nil || m.state.Phase == fleet.Unreachable)
-		if outOfReach || errors.As(m.claim, &claimed) || l.schedule.conflicts[m.name] {
+		if outOfReach || refusedClaim(m.claim) || l.schedule.conflicts[m.name] {
 			continue
 		}
 		if m.state.Phase != fleet.Ready || !m.live.Complete || m.plannedFor != l.wish {

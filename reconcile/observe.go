@@ -82,6 +82,13 @@ func (l *Loop) askClaims() {
 	}
 }
 
+// refusedClaim tells whether a claim is held by another, or may not be made: then nothing happens until a person acts.
+func refusedClaim(err error) bool {
+	var claimed *apply.ClaimedError
+	var denied *apply.RefusedError
+	return errors.As(err, &claimed) || errors.As(err, &denied)
+}
+
 // errUnclaimed is the claim on a member that nobody has asked about yet.
 var errUnclaimed = errors.New("not claimed yet")
 

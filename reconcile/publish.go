@@ -2,6 +2,8 @@ package reconcile
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -33,19 +35,15 @@ func (l *Loop) publishReport(ctx context.Context, r report.Report) {
 		return
 	}
 	digest := reportDigest(r)
-	if digest == l.hubShows {
+	if digest == l.hubShows || !l.mayPublish() {
 		return
 	}
 	l.hubShows = digest // a change of the hub from here on is looked at again
 	desired := l.wish.Desired
 	start(ctx, l, &l.publish, func(ctx context.Context) error { return l.opt.Hub.Publish(ctx, desired, r) }, func(err error) {
-		news := errorText(l.publishErr) != errorText(err)
-		l.publishErr = err
+		l.notPublished(ctx, err)
 		if err != nil {
 			l.hubShows = ""
-			if ctx.Err() == nil && news {
-				l.opt.Log.Warn("status not published on the hub, will be tried again", "error", err)
-			}
 			l.publish.failed(time.Now())
 			return
 		}
@@ -54,9 +52,32 @@ func (l *Loop) publishReport(ctx context.Context, r report.Report) {
 	})
 }
 
+// mayPublish tells whether the hub is this process's to write.
+func (l *Loop) mayPublish() bool {
+	err := l.opt.Hub.Claim()
+	var gone *fleet.UnreachableError
+	if l.hubLeft = refusedClaim(err) || errors.As(err, &gone); l.hubLeft {
+		l.notPublished(context.Background(), fmt.Errorf("the hub is left alone: %w", err))
+	}
+	return err == nil
+}
+
+// notPublished keeps why the hub does not show the report, nil when it does, and tells the log what is new.
+func (l *Loop) notPublished(ctx context.Context, err error) {
+	if errorText(l.publishErr) == errorText(err) {
+		return
+	}
+	if err == nil {
+		l.opt.Log.Info("status is published on the hub again")
+	} else if ctx.Err() == nil {
+		l.opt.Log.Warn("status not published on the hub, will be tried again", "error", err)
+	}
+	l.publishErr, l.stale.report = err, true // the report at hand does not say so
+}
+
 // toldHub tells whether the hub shows r, or will not.
 func (l *Loop) toldHub(r report.Report) bool {
-	return l.opt.Hub == nil || l.published == reportDigest(r) || l.publish.failures >= attempts
+	return l.opt.Hub == nil || l.published == reportDigest(r) || l.publish.failures >= attempts || l.hubLeft && r.HubErr != ""
 }
 
 // reportDigest identifies what a report says, whenever it is said and however lately a reachable member was heard.

@@ -82,6 +82,9 @@ type Fleet interface {
 
 // Hub is where status is published for kubectl. Publish makes no request when nothing differs.
 type Hub interface {
+	// Claim returns nil while this process is the one that publishes there, and otherwise why it is not, or not yet. HubChanged
+	// tells when it may answer otherwise. Two that publish would overwrite each other's status for ever.
+	Claim() error
 	Publish(ctx context.Context, desired *render.Desired, r report.Report) error
 }
 
@@ -138,6 +141,7 @@ type Loop struct {
 	publish    worker
 	published  string // digest of the report that was last published
 	hubShows   string // the same, unless the hub changed since
+	hubLeft    bool   // to another process, or for want of a permission
 	publishErr error
 }
 
