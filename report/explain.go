@@ -63,15 +63,10 @@ func (x *explainer) fact(name, format string, args ...any) {
 }
 
 func (x *explainer) member(name string) error {
-	i := slices.IndexFunc(x.r.Members, func(m Member) bool { return m.Name == name })
-	if i < 0 {
-		var names []string
-		for _, m := range x.r.Members {
-			names = append(names, m.Name)
-		}
-		return notFound("member", name, names)
+	m, err := find("member", x.r.Members, name, func(m Member) string { return m.Name })
+	if err != nil {
+		return err
 	}
-	m := x.r.Members[i]
 	x.row("Member " + m.Name)
 	x.fact("registered in", "%s", m.Source)
 	x.fact("labels", "%s", labels.FormatLabels(m.Labels))
@@ -105,19 +100,14 @@ func (x *explainer) member(name string) error {
 }
 
 func (x *explainer) placement(name string) error {
-	i := slices.IndexFunc(x.r.Placements, func(p Placement) bool { return p.Name == name })
 	leaving := x.removals(func(r Removal) bool { return r.Placement == name })
-	if i < 0 && leaving {
-		return nil
+	p, err := find("placement", x.r.Placements, name, func(p Placement) string { return p.Name })
+	if err != nil && leaving {
+		return nil // all that is left of it has been said
 	}
-	if i < 0 {
-		var names []string
-		for _, p := range x.r.Placements {
-			names = append(names, p.Name)
-		}
-		return notFound("placement", name, names)
+	if err != nil {
+		return err
 	}
-	p := x.r.Placements[i]
 	x.row("Placement " + p.Name)
 	x.fact("written in", "%s", p.Source)
 	x.fact("in force", "%s", commit(x.r))
@@ -211,7 +201,9 @@ func (x *explainer) notPlaced(kind, name string) error {
 	var known []string
 	for _, p := range x.r.Placements {
 		for _, ref := range p.Selected {
-			known = append(known, strings.TrimPrefix(ref.Namespace+"/"+ref.Name, "/"))
+			if isKind(ref, kind) { // else what is suggested would not be found either
+				known = append(known, strings.TrimPrefix(ref.Namespace+"/"+ref.Name, "/"))
+			}
 			if names(ref, kind, name) {
 				x.row(ref.String())
 				x.fact("selected by", "placement %s (%s)", p.Name, p.Source)
@@ -221,6 +213,18 @@ func (x *explainer) notPlaced(kind, name string) error {
 		}
 	}
 	return notFound("object "+kind, name, known)
+}
+
+// find returns the one of that name, or an error with the nearest name.
+func find[T any](kind string, list []T, name string, nameOf func(T) string) (found T, err error) {
+	var known []string
+	for _, item := range list {
+		if nameOf(item) == name {
+			return item, nil
+		}
+		known = append(known, nameOf(item))
+	}
+	return found, notFound(kind, name, known)
 }
 
 func notFound(kind, name string, known []string) error {

@@ -63,8 +63,8 @@ func BenchmarkApply(b *testing.B) {
 			set.Objects = append(set.Objects, benchTarget(b, fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"namespace":%q,"name":"c-%d"},"data":{"k":%q}}`, ns, i, filler)))
 		}
 		p.Track(apply.Kinds(map[string]apply.Parent{"": {Items: []apply.Item{{Ref: set.Objects[0].Ref, Version: "v1"}, {Ref: set.Objects[1].Ref, Version: "v1"}}}}))
-		for !p.Live().Complete {
-			time.Sleep(time.Millisecond)
+		if !until(b.Context(), func() bool { return p.Live().Complete }) {
+			b.Fatal("the view never was complete")
 		}
 		before := cpuTime(b)
 		plan := apply.Diff("aks-1", []apply.Set{set}, p.Live(), time.Now())
