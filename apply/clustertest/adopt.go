@@ -11,10 +11,10 @@ import (
 func existingObjectsAreAdopted(t *testing.T, s server) {
 	m := s.start(t, nil)
 	m.converge(t, wish(t, "adopt-ns", "1", namespace("adopt")))
-	theirs := object(t, configMap("adopt", "a", "theirs"))
+	theirs := Object(t, configMap("adopt", "a", "theirs"))
 	set(t, theirs, "kept", "data", "more")
-	before := must(s.configMaps("adopt").Create(t.Context(), theirs, metav1.CreateOptions{FieldManager: "foreigner"}))(t)
-	other := must(s.configMaps("adopt").Create(t.Context(), object(t, configMap("adopt", "other", "1")), metav1.CreateOptions{}))(t)
+	before := Must(s.configMaps("adopt").Create(t.Context(), theirs, metav1.CreateOptions{FieldManager: "foreigner"}))(t)
+	other := Must(s.configMaps("adopt").Create(t.Context(), Object(t, configMap("adopt", "other", "1")), metav1.CreateOptions{}))(t)
 	out := m.outcomes(t, wish(t, "adopt", "1", configMap("adopt", "a", "ours"), configMap("adopt", "new", "1")))
 	if note := out["ConfigMap a"].Note; !strings.Contains(note, "adopted") {
 		t.Errorf("the outcome of an object that was there says %q, want adopted", note)
@@ -22,12 +22,12 @@ func existingObjectsAreAdopted(t *testing.T, s server) {
 	if note := out["ConfigMap new"].Note; note != "" {
 		t.Errorf("the outcome of a new object says %q", note)
 	}
-	after := must(s.configMaps("adopt").Get(t.Context(), "a", metav1.GetOptions{}))(t)
+	after := Must(s.configMaps("adopt").Get(t.Context(), "a", metav1.GetOptions{}))(t)
 	if diff := cmp.Diff(map[string]any{"key": "ours", "more": "kept"}, after.Object["data"]); diff != "" || after.GetUID() != before.GetUID() {
 		t.Errorf("adopted object: uid %s, was %s, data (-want +got):\n%s", after.GetUID(), before.GetUID(), diff)
 	}
 	m.converge(t, wish(t, "adopt", "2"))
-	now := must(s.configMaps("adopt").Get(t.Context(), "other", metav1.GetOptions{}))(t)
+	now := Must(s.configMaps("adopt").Get(t.Context(), "other", metav1.GetOptions{}))(t)
 	if now.GetResourceVersion() != other.GetResourceVersion() {
 		t.Error("an object that no commit names was touched")
 	}
@@ -41,7 +41,7 @@ func anAdoptedVolumeStays(t *testing.T, s server) {
 	}
 	m.converge(t, wish(t, "volumes-ns", "1", namespace("volumes")))
 	client := s.client.Resource(claims).Namespace("volumes")
-	must(client.Create(t.Context(), object(t, claim("theirs")), metav1.CreateOptions{FieldManager: "kubectl-create"}))(t)
+	Must(client.Create(t.Context(), Object(t, claim("theirs")), metav1.CreateOptions{FieldManager: "kubectl-create"}))(t)
 	m.converge(t, wish(t, "volumes", "1", claim("theirs"), claim("ours")))
 	out := m.outcomes(t, wish(t, "volumes", "2"))
 	if h := held(t, out["PersistentVolumeClaim theirs"]); !strings.Contains(h.Error(), "kubectl-create created it before gitfleet applied it") {

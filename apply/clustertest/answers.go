@@ -1,6 +1,8 @@
 package clustertest
 
 import (
+	"context"
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -51,7 +53,13 @@ func noDelete(t *testing.T, s server, target apply.Set, fault memfleet.Rule) {
 	defer m.close()
 	for range 4 {
 		m.Apply(m.ctx, m.plan(target)) // has kinds looked up again, too
-		until(t.Context(), looks(3))
+		looks := 0
+		Eventually(t, "a wrong delete has had time to come", func(context.Context) error {
+			if looks++; looks > 3 {
+				return nil
+			}
+			return errors.New("not yet")
+		})
 	}
 	if m.Live().Complete {
 		t.Error("the view is complete although something behind it failed")
@@ -98,8 +106,3 @@ func noDeleteOnEmptyAnswers(t *testing.T, s server) {
 }
 
 func reads(r memfleet.Request) bool { return r.Class == memfleet.List || r.Class == memfleet.Watch }
-
-// looks returns a condition that holds at its n-th look.
-func looks(n int) func() bool {
-	return func() bool { n--; return n < 0 }
-}

@@ -84,7 +84,7 @@ func (y story) cutAt(t *testing.T, s server, k int) (cut bool) {
 	first.converge(t, y.before(t, n)...)
 	uids := map[string]types.UID{}
 	for _, name := range y.keep {
-		uids[name] = must(s.configMaps(n).Get(t.Context(), name, metav1.GetOptions{}))(t).GetUID()
+		uids[name] = Must(s.configMaps(n).Get(t.Context(), name, metav1.GetOptions{}))(t).GetUID()
 	}
 	first.killAt(k)
 	first.converge(t, y.after(t, n)...)
@@ -106,7 +106,7 @@ func (y story) check(t *testing.T, s server, n string, uids map[string]types.UID
 		t.Errorf("%s: labelled ConfigMaps (-want +got):\n%s", n, diff)
 	}
 	for name, uid := range uids {
-		if u := must(s.configMaps(n).Get(t.Context(), name, metav1.GetOptions{}))(t); u.GetUID() != uid {
+		if u := Must(s.configMaps(n).Get(t.Context(), name, metav1.GetOptions{}))(t); u.GetUID() != uid {
 			t.Errorf("%s: %s was deleted and made again", n, name)
 		}
 	}

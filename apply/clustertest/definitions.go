@@ -19,7 +19,7 @@ import (
 
 func definitionsComeBeforeTheirObjects(t *testing.T, s server) {
 	m := s.start(t, nil)
-	definition := strings.ReplaceAll(widgets, "example.com", "staged.example.com")
+	definition := strings.ReplaceAll(Widgets, "example.com", "staged.example.com")
 	widget := "{apiVersion: staged.example.com/v1, kind: Widget, metadata: {namespace: staged, name: w}, spec: {size: 1}}"
 	set := wish(t, "staged", "1", widget, configMap("staged", "a", "1"), namespace("staged"), definition)
 	m.seen(t)
@@ -30,7 +30,7 @@ func definitionsComeBeforeTheirObjects(t *testing.T, s server) {
 	}
 	m.converge(t, set)
 	m.executeAll(t, m.plan(wish(t, "staged", "2", namespace("staged"))))
-	eventually(t, "the definition is gone", func(ctx context.Context) error {
+	Eventually(t, "the definition is gone", func(ctx context.Context) error {
 		_, err := s.client.Resource(definitions).Get(ctx, "widgets.staged.example.com", metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return nil
@@ -39,19 +39,19 @@ func definitionsComeBeforeTheirObjects(t *testing.T, s server) {
 	})
 	s.start(t, nil).converge(t, wish(t, "staged", "3", widget, namespace("staged"), definition))
 	resource := s.client.Resource(schema.GroupVersionResource{Group: "staged.example.com", Version: "v1", Resource: "widgets"})
-	must(resource.Namespace("staged").Get(t.Context(), "w", metav1.GetOptions{}))(t)
+	Must(resource.Namespace("staged").Get(t.Context(), "w", metav1.GetOptions{}))(t)
 }
 
 // aDroppedVersionIsNoDroppedKind applies an object in a version that the member then no longer serves.
 func aDroppedVersionIsNoDroppedKind(t *testing.T, s server) {
-	definition := strings.ReplaceAll(widgets, "example.com", "dropped.example.com")
-	crd := object(t, definition)
+	definition := strings.ReplaceAll(Widgets, "example.com", "dropped.example.com")
+	crd := Object(t, definition)
 	versions := crd.Object["spec"].(map[string]any)["versions"].([]any)
 	old := runtime.DeepCopyJSON(versions[0].(map[string]any))
 	old["name"], old["storage"] = "v1beta1", false
 	crd.Object["spec"].(map[string]any)["versions"] = append(versions, old)
-	must(s.client.Resource(definitions).Create(t.Context(), crd, metav1.CreateOptions{}))(t)
-	eventually(t, "the old version is served", func(ctx context.Context) error {
+	Must(s.client.Resource(definitions).Create(t.Context(), crd, metav1.CreateOptions{}))(t)
+	Eventually(t, "the old version is served", func(ctx context.Context) error {
 		_, err := s.client.Resource(schema.GroupVersionResource{Group: "dropped.example.com", Version: "v1beta1", Resource: "widgets"}).List(ctx, metav1.ListOptions{})
 		return err
 	})
@@ -60,10 +60,10 @@ func aDroppedVersionIsNoDroppedKind(t *testing.T, s server) {
 	}
 	m := s.start(t, nil)
 	m.converge(t, wish(t, "dropped", "1", namespace("dropped"), widget("a"), widget("b")))
-	must(s.client.Resource(definitions).Patch(t.Context(), crd.GetName(), types.JSONPatchType,
+	Must(s.client.Resource(definitions).Patch(t.Context(), crd.GetName(), types.JSONPatchType,
 		[]byte(`[{"op":"replace","path":"/spec/versions/1/served","value":false}]`), metav1.PatchOptions{}))(t)
 	resource := schema.GroupVersionResource{Group: "dropped.example.com", Version: "v1", Resource: "widgets"}
-	eventually(t, "the watch of the old version ends", func(context.Context) error {
+	Eventually(t, "the watch of the old version ends", func(context.Context) error {
 		if m.Live().Complete {
 			return errors.New("it does not")
 		}
@@ -82,13 +82,13 @@ func aDroppedVersionIsNoDroppedKind(t *testing.T, s server) {
 // aDefinitionWithForeignObjectsStays: deleting it would delete them.
 func aDefinitionWithForeignObjectsStays(t *testing.T, s server) {
 	m := s.start(t, nil)
-	definition := strings.ReplaceAll(widgets, "example.com", "kept.example.com")
+	definition := strings.ReplaceAll(Widgets, "example.com", "kept.example.com")
 	widget := func(name string) string {
 		return "{apiVersion: kept.example.com/v1, kind: Widget, metadata: {namespace: kept, name: " + name + "}, spec: {size: 1}}"
 	}
 	m.converge(t, wish(t, "kept", "1", namespace("kept"), definition, widget("ours")))
 	resource := schema.GroupVersionResource{Group: "kept.example.com", Version: "v1", Resource: "widgets"}
-	must(s.client.Resource(resource).Namespace("kept").Create(t.Context(), object(t, widget("theirs")), metav1.CreateOptions{}))(t)
+	Must(s.client.Resource(resource).Namespace("kept").Create(t.Context(), Object(t, widget("theirs")), metav1.CreateOptions{}))(t)
 	gone := wish(t, "kept", "2")
 	out := m.outcomes(t, gone)
 	theirs := []api.Ref{{Group: "kept.example.com", Kind: "Widget", Namespace: "kept", Name: "theirs"}}
@@ -100,7 +100,7 @@ func aDefinitionWithForeignObjectsStays(t *testing.T, s server) {
 	if !s.exists(t, resource, "kept", "theirs") || s.exists(t, resource, "kept", "ours") {
 		t.Error("want theirs to stay and ours to go")
 	}
-	must(0, s.client.Resource(resource).Namespace("kept").Delete(t.Context(), "theirs", metav1.DeleteOptions{}))(t)
+	Must(0, s.client.Resource(resource).Namespace("kept").Delete(t.Context(), "theirs", metav1.DeleteOptions{}))(t)
 	m.converge(t, gone)
 	if s.exists(t, namespaces, "", "kept") || s.exists(t, definitions, "", "widgets.kept.example.com") {
 		t.Error("with nothing foreign left they stay")

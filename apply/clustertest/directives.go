@@ -19,9 +19,9 @@ import (
 // value reads data.key of a ConfigMap.
 func (s server) value(t *testing.T, namespace, name, key string) string {
 	t.Helper()
-	u := must(s.configMaps(namespace).Get(t.Context(), name, metav1.GetOptions{}))(t)
+	u := Must(s.configMaps(namespace).Get(t.Context(), name, metav1.GetOptions{}))(t)
 	text, _, err := unstructured.NestedString(u.Object, "data", key)
-	return must(text, err)(t)
+	return Must(text, err)(t)
 }
 
 // aGivenFieldIsSomebodyElses: the object is created with it, and from then on nobody minds who changes it.
@@ -44,7 +44,7 @@ func aGivenFieldIsSomebodyElses(t *testing.T, s server) {
 	}
 	before := m.Live().Objects[configMapRef("given", "a")].ResourceVersion
 	s.patch(t, "given", "a", `{"data":{"key":"theirs"}}`)
-	eventually(t, "the change is seen", func(context.Context) error {
+	Eventually(t, "the change is seen", func(context.Context) error {
 		if m.Live().Objects[configMapRef("given", "a")].ResourceVersion == before {
 			return errors.New("the object looks as before")
 		}
@@ -65,7 +65,7 @@ func aSuspendedSetIsLeftAsItIs(t *testing.T, s server) {
 	m.converge(t, wish(t, "suspended", "1", namespace("suspended"), configMap("suspended", "a", "1"), configMap("suspended", "b", "1")))
 	before := m.Live().Objects[configMapRef("suspended", "b")]
 	s.patch(t, "suspended", "b", `{"data":{"key":"theirs"}}`)
-	eventually(t, "the change is seen", func(context.Context) error {
+	Eventually(t, "the change is seen", func(context.Context) error {
 		if m.Live().Objects[configMapRef("suspended", "b")].EntryHash == before.EntryHash {
 			return errors.New("the object looks as before")
 		}
@@ -95,7 +95,7 @@ func removalsWaitForAPerson(t *testing.T, s server) {
 	if diff := cmp.Diff([]string{"a", "b"}, s.labelled(t, "confirm")); diff != "" || s.value(t, "confirm", "a", "key") != "2" {
 		t.Errorf("while it waits: a is %q, and there are (-want +got):\n%s", s.value(t, "confirm", "a", "key"), diff)
 	}
-	if items := string(must(s.inventory(t, "confirm").MarshalJSON())(t)); !strings.Contains(items, `\"name\":\"b\"`) {
+	if items := string(Must(s.inventory(t, "confirm").MarshalJSON())(t)); !strings.Contains(items, `\"name\":\"b\"`) {
 		t.Errorf("the inventory has forgotten b: %s", items)
 	}
 	next.HoldRemovals = ""
@@ -111,7 +111,7 @@ func driftNamesItsAuthor(t *testing.T, s server) {
 	target := wish(t, "author", "1", namespace("author"), configMap("author", "a", "1"))
 	m.converge(t, target)
 	s.patch(t, "author", "a", `{"data":{"key":"theirs"}}`)
-	eventually(t, "drift is seen", func(context.Context) error {
+	Eventually(t, "drift is seen", func(context.Context) error {
 		if m.plan(target).Empty() {
 			return errors.New("the plan is empty")
 		}

@@ -35,7 +35,7 @@ func onlyWhatChangedIsWritten(t *testing.T, s server) {
 		t.Errorf("looking at a converged member made requests: %v", requests)
 	}
 	s.patch(t, "few", "a", `{"data":{"key":"theirs"}}`)
-	eventually(t, "drift is seen", func(context.Context) error {
+	Eventually(t, "drift is seen", func(context.Context) error {
 		if m.plan(changed).Empty() {
 			return errors.New("the plan is empty")
 		}
@@ -53,7 +53,7 @@ func repairsAreDamped(t *testing.T, s server) {
 	m.converge(t, set)
 	for i := range 2 {
 		s.patch(t, "damped", "a", fmt.Sprintf(`{"data":{"key":"theirs %d"}}`, i))
-		eventually(t, "drift is seen", func(context.Context) error {
+		Eventually(t, "drift is seen", func(context.Context) error {
 			if len(m.plan(set).Sets) == 0 {
 				return errors.New("the plan has no set")
 			}
@@ -76,15 +76,15 @@ func aSecretsStringDataShowsDrift(t *testing.T, s server) {
 		"{apiVersion: v1, kind: Secret, metadata: {namespace: string-data, name: s}, stringData: {password: one}}")
 	m.converge(t, target)
 	secrets := s.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "secrets"}).Namespace("string-data")
-	must(secrets.Patch(t.Context(), "s", "application/merge-patch+json", []byte(`{"data":{"password":"dHdv"}}`), metav1.PatchOptions{}))(t)
-	eventually(t, "drift is seen", func(context.Context) error {
+	Must(secrets.Patch(t.Context(), "s", "application/merge-patch+json", []byte(`{"data":{"password":"dHdv"}}`), metav1.PatchOptions{}))(t)
+	Eventually(t, "drift is seen", func(context.Context) error {
 		if m.plan(target).Empty() {
 			return errors.New("the plan is empty")
 		}
 		return nil
 	})
 	m.converge(t, target)
-	u := must(secrets.Get(t.Context(), "s", metav1.GetOptions{}))(t)
+	u := Must(secrets.Get(t.Context(), "s", metav1.GetOptions{}))(t)
 	if data := fmt.Sprint(u.Object["data"]); data != "map[password:b25l]" {
 		t.Errorf("data: %s, want the password of the wish", data)
 	}

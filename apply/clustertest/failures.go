@@ -34,7 +34,7 @@ func oneFailureStopsNothingElse(t *testing.T, s server) {
 			t.Errorf("%s: error %v, want one: %v", name, out[name].Err, fails)
 		}
 	}
-	items := string(must(s.inventory(t, "part").MarshalJSON())(t))
+	items := string(Must(s.inventory(t, "part").MarshalJSON())(t))
 	for name, listed := range map[string]bool{"a": true, "bad": true, "old": false, "stuck": true} {
 		if got := strings.Contains(items, `\"name\":\"`+name+`\"`); got != listed {
 			t.Errorf("%s is in the inventory: %v, want %v", name, got, listed)
@@ -53,7 +53,7 @@ func anUnreachableMemberForgetsNothing(t *testing.T, s server) {
 	next := wish(t, "away", "2", namespace("away"), configMap("away", "a", "2"))
 	plan := m.plan(next)
 	m.proxy.SetDown(true)
-	eventually(t, "the session notices", func(context.Context) error {
+	Eventually(t, "the session notices", func(context.Context) error {
 		if m.State().Phase != fleet.Unreachable {
 			return errors.New("it does not")
 		}
@@ -84,19 +84,19 @@ func anUnreachableMemberForgetsNothing(t *testing.T, s server) {
 
 // aTerminatingNamespaceIsWaitedFor: nobody has to act, the next attempts will succeed.
 func aTerminatingNamespaceIsWaitedFor(t *testing.T, s server) {
-	ns := object(t, namespace("leaving"))
+	ns := Object(t, namespace("leaving"))
 	ns.SetFinalizers([]string{"example.com/slow"})
 	client := s.client.Resource(namespaces)
-	must(client.Create(t.Context(), ns, metav1.CreateOptions{}))(t)
-	must(0, client.Delete(t.Context(), "leaving", metav1.DeleteOptions{}))(t)
+	Must(client.Create(t.Context(), ns, metav1.CreateOptions{}))(t)
+	Must(0, client.Delete(t.Context(), "leaving", metav1.DeleteOptions{}))(t)
 	m := s.start(t, nil)
 	out := m.outcomes(t, wish(t, "leaving", "1", configMap("leaving", "a", "1")))["ConfigMap a"]
 	refused, ok := errors.AsType[*apply.RefusedError](out.Err)
 	if want := "namespace leaving is being deleted"; !ok || refused.Actor != apply.Retry || !strings.Contains(refused.Message, want) {
 		t.Errorf("got %v, want a refusal to retry with %q", out.Err, want)
 	}
-	must(client.Patch(t.Context(), "leaving", types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}))(t)
-	eventually(t, "the namespace is gone", func(context.Context) error {
+	Must(client.Patch(t.Context(), "leaving", types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}))(t)
+	Eventually(t, "the namespace is gone", func(context.Context) error {
 		if _, err := client.Get(t.Context(), "leaving", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 			return fmt.Errorf("still there: %w", err)
 		}

@@ -28,7 +28,7 @@ func whatIsNotOursStays(t *testing.T, s server) {
 			m.converge(t, wish(t, n, "1", namespace(n), configMap(n, "a", "1"), configMap(n, "b", "1")))
 			before := m.Live().Objects[configMapRef(n, "a")]
 			s.patch(t, n, "a", row.patch)
-			eventually(t, "the change is seen", func(context.Context) error {
+			Eventually(t, "the change is seen", func(context.Context) error {
 				if m.Live().Objects[configMapRef(n, "a")] == before {
 					return errors.New("the object looks as before")
 				}

@@ -33,9 +33,9 @@ func aNamespaceWithForeignContentStays(t *testing.T, s server) {
 	m := s.start(t, nil)
 	m.converge(t, wish(t, "held", "1", namespace("held"), configMap("held", "a", "1"), configMap("held", "kept", "1"),
 		"{apiVersion: v1, kind: Service, metadata: {namespace: held, name: s}, spec: {selector: {a: b}, ports: [{port: 80}]}}"))
-	must(s.configMaps("held").Create(t.Context(), object(t, configMap("held", "theirs", "1")), metav1.CreateOptions{}))(t)
+	Must(s.configMaps("held").Create(t.Context(), Object(t, configMap("held", "theirs", "1")), metav1.CreateOptions{}))(t)
 	s.patch(t, "held", "kept", `{"metadata":{"labels":{"`+api.ApplySetPartOfLabel+`":null}}}`) // what was ours, and shall stay
-	eventually(t, "the label's loss is seen", func(context.Context) error {
+	Eventually(t, "the label's loss is seen", func(context.Context) error {
 		if _, there := m.Live().Objects[configMapRef("held", "kept")]; there {
 			return errors.New("the object is still labelled")
 		}
@@ -55,14 +55,14 @@ func aNamespaceWithForeignContentStays(t *testing.T, s server) {
 			t.Error("the namespace was deleted")
 		}
 	}
-	if items := string(must(s.inventory(t, "held").MarshalJSON())(t)); !strings.Contains(items, `\"kind\":\"Namespace\"`) || strings.Contains(items, `\"name\":\"a\"`) {
+	if items := string(Must(s.inventory(t, "held").MarshalJSON())(t)); !strings.Contains(items, `\"kind\":\"Namespace\"`) || strings.Contains(items, `\"name\":\"a\"`) {
 		t.Errorf("the inventory does not list the namespace alone: %s", items)
 	}
 	if s.exists(t, configMaps, "held", "a") || s.exists(t, services, "held", "s") {
 		t.Error("the rest of the plan was not carried out")
 	}
 	for _, name := range []string{"kept", "theirs"} {
-		must(0, s.configMaps("held").Delete(t.Context(), name, metav1.DeleteOptions{}))(t)
+		Must(0, s.configMaps("held").Delete(t.Context(), name, metav1.DeleteOptions{}))(t)
 	}
 	m.converge(t, gone)
 	if s.exists(t, namespaces, "", "held") {
@@ -130,9 +130,9 @@ func whatControllersMadeHoldsNothing(t *testing.T, s server) {
 		"{apiVersion: v1, kind: ServiceAccount, metadata: {namespace: busy, name: robot}}",
 		"{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {namespace: busy, name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}}",
 		"{apiVersion: v1, kind: Secret, metadata: {namespace: busy, name: token, annotations: {kubernetes.io/service-account.name: robot}}, type: kubernetes.io/service-account-token}"))
-	must(s.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "secrets"}).Namespace("busy").Create(t.Context(), object(t,
+	Must(s.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "secrets"}).Namespace("busy").Create(t.Context(), Object(t,
 		"{apiVersion: v1, kind: Secret, metadata: {namespace: busy, name: default-token, annotations: {kubernetes.io/service-account.name: default}}, type: kubernetes.io/service-account-token}"), metav1.CreateOptions{}))(t)
-	eventually(t, "controllers have done their part", func(ctx context.Context) error {
+	Eventually(t, "controllers have done their part", func(ctx context.Context) error {
 		for resource, want := range map[schema.GroupVersionResource]int{
 			{Version: "v1", Resource: "pods"}: 2, {Version: "v1", Resource: "endpoints"}: 1, {Version: "v1", Resource: "configmaps"}: 1,
 			{Version: "v1", Resource: "serviceaccounts"}: 2, {Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"}: 1,

@@ -91,7 +91,10 @@ func (p *process) plan(targets ...apply.Set) apply.Plan {
 }
 
 // observed waits until the view is complete, of the kinds of targets too.
-func (p *process) observed(t *testing.T, targets []apply.Set) {
+func (p *process) observed(t *testing.T, targets []apply.Set) { AwaitView(t, p.Member, targets) }
+
+// AwaitView waits until m's view is complete, of the kinds of targets too.
+func AwaitView(t *testing.T, m Member, targets []apply.Set) {
 	t.Helper()
 	var kinds []schema.GroupVersionKind
 	for _, s := range targets {
@@ -99,11 +102,11 @@ func (p *process) observed(t *testing.T, targets []apply.Set) {
 			kinds = append(kinds, o.GroupVersionKind())
 		}
 	}
-	p.Track(kinds)
-	eventually(t, "the view is complete", func(context.Context) error {
-		live := p.Live()
+	m.Track(kinds)
+	Eventually(t, "the view is complete", func(context.Context) error {
+		live := m.Live()
 		if !live.Complete || len(live.Unknown) > 0 {
-			return fmt.Errorf("parents synced: %v, unknown kinds: %v, %w", live.ParentsSynced, live.Unknown, p.State().Err)
+			return fmt.Errorf("parents synced: %v, unknown kinds: %v, %w", live.ParentsSynced, live.Unknown, m.State().Err)
 		}
 		return nil
 	})
@@ -112,7 +115,7 @@ func (p *process) observed(t *testing.T, targets []apply.Set) {
 // seen waits until the inventories are known; kinds need not be.
 func (p *process) seen(t *testing.T) {
 	t.Helper()
-	eventually(t, "the inventories are known", func(context.Context) error {
+	Eventually(t, "the inventories are known", func(context.Context) error {
 		if !p.Live().ParentsSynced {
 			return errors.New("they are not")
 		}

@@ -2,6 +2,7 @@ package clustertest
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/test/realfleet"
 )
 
 // server is an API server under test, real or in memory. client reaches it directly, as a foreigner does.
@@ -61,13 +63,13 @@ func (s server) inventory(t *testing.T, set string) *unstructured.Unstructured {
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
-	return must(u, err)(t)
+	return Must(u, err)(t)
 }
 
 // labelled returns the names of the ConfigMaps in a namespace that carry any ApplySet label, sorted.
 func (s server) labelled(t *testing.T, namespace string) []string {
 	t.Helper()
-	list := must(s.configMaps(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: api.ApplySetPartOfLabel}))(t)
+	list := Must(s.configMaps(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: api.ApplySetPartOfLabel}))(t)
 	var out []string
 	for _, u := range list.Items {
 		out = append(out, u.GetName())
@@ -88,11 +90,11 @@ func (s server) exists(t *testing.T, resource schema.GroupVersionResource, names
 // patch changes an object as a foreigner, by a merge patch.
 func (s server) patch(t *testing.T, namespace, name, body string) {
 	t.Helper()
-	must(s.configMaps(namespace).Patch(t.Context(), name, "application/merge-patch+json", []byte(body), metav1.PatchOptions{FieldManager: "foreigner"}))(t)
+	Must(s.configMaps(namespace).Patch(t.Context(), name, "application/merge-patch+json", []byte(body), metav1.PatchOptions{FieldManager: "foreigner"}))(t)
 }
 
-// must returns a function that fails the test unless the call that it wraps succeeded.
-func must[T any](v T, err error) func(*testing.T) T {
+// Must returns a function that fails the test unless the call that it wraps succeeded.
+func Must[T any](v T, err error) func(*testing.T) T {
 	return func(t *testing.T) T {
 		t.Helper()
 		if err != nil {
@@ -102,27 +104,13 @@ func must[T any](v T, err error) func(*testing.T) T {
 	}
 }
 
-// eventually waits until done returns nil.
-func eventually(t *testing.T, what string, done func(context.Context) error) {
+// Eventually waits until done returns nil.
+func Eventually(t *testing.T, what string, done func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	var err error
-	if !until(ctx, func() bool { err = done(ctx); return err == nil }) {
-		t.Fatalf("waited in vain until %s: %v", what, err)
-	}
-}
-
-// until looks again and again until done, and reports whether it was before ctx ended.
-func until(ctx context.Context, done func() bool) bool {
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for !done() {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-ticker.C:
+	realfleet.Eventually(t, 20*time.Second, func() error {
+		if err := done(t.Context()); err != nil {
+			return fmt.Errorf("until %s: %w", what, err)
 		}
-	}
-	return true
+		return nil
+	})
 }

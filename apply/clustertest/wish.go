@@ -17,12 +17,13 @@ func wish(t *testing.T, name, revision string, documents ...string) apply.Set {
 	t.Helper()
 	set := apply.Set{Name: name, Revision: revision, PolicyDigest: "policy"}
 	for i, d := range documents {
-		set.Objects = append(set.Objects, apply.NewTarget(render.Object{Unstructured: object(t, d), Origin: render.Origin{File: "a.yaml", Document: i + 1}}, nil))
+		set.Objects = append(set.Objects, apply.NewTarget(render.Object{Unstructured: Object(t, d), Origin: render.Origin{File: "a.yaml", Document: i + 1}}, nil))
 	}
 	return set
 }
 
-func object(t *testing.T, y string) *unstructured.Unstructured {
+// Object reads a YAML document.
+func Object(t *testing.T, y string) *unstructured.Unstructured {
 	t.Helper()
 	j, err := yaml.YAMLToJSON([]byte(y))
 	if err != nil {
@@ -54,7 +55,8 @@ func set(t *testing.T, u *unstructured.Unstructured, value any, path ...string) 
 	}
 }
 
-const widgets = `
+// Widgets is the definition of a custom resource.
+const Widgets = `
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: widgets.example.com}

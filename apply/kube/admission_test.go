@@ -16,32 +16,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
-)
 
-const widgets = `
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: widgets.example.com}
-spec:
-  group: example.com
-  scope: Namespaced
-  names: {kind: Widget, plural: widgets, singular: widget, listKind: WidgetList}
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    subresources: {status: {}}
-    schema:
-      openAPIV3Schema:
-        type: object
-        properties:
-          spec:
-            type: object
-            properties:
-              size: {type: integer, minimum: 1}
-              free: {type: object, x-kubernetes-preserve-unknown-fields: true}
-          status: {type: object, x-kubernetes-preserve-unknown-fields: true}
-`
+	"github.com/gitfleet/gitfleet/apply/clustertest"
+)
 
 var (
 	crds  = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
@@ -51,11 +28,11 @@ var (
 // createCRD creates a definition and waits until its objects are served.
 func createCRD(t *testing.T, c dynamic.Interface, body string) {
 	t.Helper()
-	u := object(t, body)
-	must(c.Resource(crds).Create(t.Context(), u, metav1.CreateOptions{}))(t)
+	u := clustertest.Object(t, body)
+	clustertest.Must(c.Resource(crds).Create(t.Context(), u, metav1.CreateOptions{}))(t)
 	group, _, _ := unstructured.NestedString(u.Object, "spec", "group")
 	plural, _, _ := unstructured.NestedString(u.Object, "spec", "names", "plural")
-	eventually(t, "custom resources are served", func(ctx context.Context) error {
+	clustertest.Eventually(t, "custom resources are served", func(ctx context.Context) error {
 		_, err := c.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: plural}).List(ctx, metav1.ListOptions{})
 		return err
 	})
@@ -79,7 +56,7 @@ func (d *drifter) webhook(t *testing.T, patch string) {
 	}))
 	t.Cleanup(srv.Close)
 	ca := base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))
-	u := object(t, fmt.Sprintf(`
+	u := clustertest.Object(t, fmt.Sprintf(`
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingWebhookConfiguration
 metadata: {name: %[1]s}
@@ -92,7 +69,7 @@ webhooks:
   matchConditions: [{name: row, expression: "object.metadata.name == '%[1]s'"}]
   rules: [{apiGroups: [apps], apiVersions: [v1], resources: [deployments], operations: [CREATE, UPDATE]}]
 `, d.name, srv.URL, ca))
-	must(d.driftWorld.their.Resource(hooks).Create(t.Context(), u, metav1.CreateOptions{}))(t)
+	clustertest.Must(d.driftWorld.their.Resource(hooks).Create(t.Context(), u, metav1.CreateOptions{}))(t)
 	t.Cleanup(func() {
 		err := d.driftWorld.their.Resource(hooks).Delete(context.WithoutCancel(t.Context()), d.name, metav1.DeleteOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
@@ -104,14 +81,14 @@ webhooks:
 
 func (d *drifter) removeWebhook(t *testing.T) {
 	t.Helper()
-	must(0, d.driftWorld.their.Resource(hooks).Delete(t.Context(), d.name, metav1.DeleteOptions{}))(t)
+	clustertest.Must(0, d.driftWorld.their.Resource(hooks).Delete(t.Context(), d.name, metav1.DeleteOptions{}))(t)
 	d.hooked(t, 1)
 }
 
 // hooked waits until a dry run that asks for one replica is answered with want.
 func (d *drifter) hooked(t *testing.T, want int64) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("admission makes %d replicas of one", want), func(ctx context.Context) error {
+	clustertest.Eventually(t, fmt.Sprintf("admission makes %d replicas of one", want), func(ctx context.Context) error {
 		u, err := d.their.Patch(ctx, d.name, types.MergePatchType, []byte(`{"spec":{"replicas":1},"metadata":{"labels":{"probe":"1"}}}`),
 			metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
 		if err != nil {

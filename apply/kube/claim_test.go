@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/apply/clustertest"
 	"github.com/gitfleet/gitfleet/fleet"
 	"github.com/gitfleet/gitfleet/internal/memfleet"
 	"github.com/gitfleet/gitfleet/test/realfleet"
@@ -97,7 +98,7 @@ func aSecondInstanceIsFenced(t *testing.T, w claimWorld) {
 	held := w.lease(t)
 	a.proxy.Reset()
 	b := w.start(t, "b")
-	eventually(t, "b is fenced", func(context.Context) error {
+	clustertest.Eventually(t, "b is fenced", func(context.Context) error {
 		if err := a.Err(); err != nil {
 			t.Fatalf("the first instance lost its claim: %v", err)
 		}
@@ -168,7 +169,7 @@ func aHolderThatCannotAnswerIsFenced(t *testing.T, w claimWorld) {
 	a.proxy.SetRule(memfleet.When(func(r memfleet.Request) bool { return r.Method == http.MethodPut }, memfleet.Hold(nil)))
 	b := w.start(t, "b")
 	b.holds(t)
-	eventually(t, "the holder that was taken for dead knows", func(context.Context) error {
+	clustertest.Eventually(t, "the holder that was taken for dead knows", func(context.Context) error {
 		if a.Err() == nil {
 			return errors.New("it believes to hold the claim")
 		}
@@ -203,8 +204,8 @@ func aDeletedLeaseIsItsHolders(t *testing.T, w claimWorld) {
 	b := w.start(t, "b")
 	b.isFencedBy(t, "a")
 	before := w.lease(t).UID
-	must(0, w.leases().Delete(t.Context(), apply.ClaimName(w.source), metav1.DeleteOptions{}))(t)
-	eventually(t, "the lease is there again", func(ctx context.Context) error {
+	clustertest.Must(0, w.leases().Delete(t.Context(), apply.ClaimName(w.source), metav1.DeleteOptions{}))(t)
+	clustertest.Eventually(t, "the lease is there again", func(ctx context.Context) error {
 		u, err := w.leases().Get(ctx, apply.ClaimName(w.source), metav1.GetOptions{})
 		if err == nil && u.GetUID() == before {
 			err = errors.New("still the same")
@@ -223,7 +224,7 @@ func oneOfTwoRivalsWins(t *testing.T, w claimWorld) {
 	a.holds(t)
 	a.kill()
 	b, c := w.start(t, "b"), w.start(t, "c")
-	eventually(t, "one of two holds the claim and the other says so", func(context.Context) error {
+	clustertest.Eventually(t, "one of two holds the claim and the other says so", func(context.Context) error {
 		errB, errC := b.Err(), c.Err()
 		var claimed *apply.ClaimedError
 		switch {
@@ -243,7 +244,7 @@ func aClaimOutOfReachIsNotHeld(t *testing.T, w claimWorld) {
 	a := w.start(t, "a")
 	a.holds(t)
 	a.proxy.SetDown(true)
-	eventually(t, "the member is missed", func(context.Context) error {
+	clustertest.Eventually(t, "the member is missed", func(context.Context) error {
 		var unreachable *fleet.UnreachableError
 		if err := a.Err(); !errors.As(err, &unreachable) {
 			return fmt.Errorf("it says: %w", err)
@@ -274,7 +275,7 @@ func aGarbledLeaseIsTaken(t *testing.T, w claimWorld) {
 		if err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
-		eventually(t, "the claim is held again after "+what, func(ctx context.Context) error {
+		clustertest.Eventually(t, "the claim is held again after "+what, func(ctx context.Context) error {
 			l := w.lease(t)
 			if l.Holder.ID != "other" || l.Challenge != "" || l.ResourceVersion == u.GetResourceVersion() && what != "foreign metadata" {
 				return fmt.Errorf("lease %+v", l)
@@ -290,8 +291,8 @@ func aStaleWriteCreatesNothing(t *testing.T, w claimWorld) {
 	a.holds(t)
 	stale := w.lease(t)
 	a.kill()
-	must(0, w.leases().Delete(t.Context(), apply.ClaimName(w.source), metav1.DeleteOptions{}))(t)
-	u := must(runtime.DefaultUnstructuredConverter.ToUnstructured(apply.EncodeClaim(stale)))(t)
+	clustertest.Must(0, w.leases().Delete(t.Context(), apply.ClaimName(w.source), metav1.DeleteOptions{}))(t)
+	u := clustertest.Must(runtime.DefaultUnstructuredConverter.ToUnstructured(apply.EncodeClaim(stale)))(t)
 	_, err := w.leases().Update(t.Context(), &unstructured.Unstructured{Object: u}, metav1.UpdateOptions{})
 	if !lostRace(err) {
 		t.Errorf("an update of a deleted lease: %v, want a refusal that counts as a lost race", err)
@@ -326,7 +327,7 @@ func aMissingPermissionIsNamed(t *testing.T, config *rest.Config) {
 	config = rest.CopyConfig(config)
 	config.Impersonate.UserName = "nobody-in-particular"
 	a := newClaimWorld(config, "https://git.example.com/forbidden").start(t, "a")
-	eventually(t, "the missing permission is named", func(context.Context) error {
+	clustertest.Eventually(t, "the missing permission is named", func(context.Context) error {
 		var refused *apply.RefusedError
 		if err := a.Err(); !errors.As(err, &refused) || refused.Actor != apply.Operator || refused.Verb != "list" ||
 			!strings.Contains(err.Error(), "create and update on leases.coordination.k8s.io in namespace gitfleet-system") {

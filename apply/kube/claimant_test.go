@@ -16,6 +16,7 @@ import (
 
 	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/apply/clustertest"
 	"github.com/gitfleet/gitfleet/fleet"
 	"github.com/gitfleet/gitfleet/internal/memfleet"
 )
@@ -51,7 +52,7 @@ func (w claimWorld) start(t *testing.T, id string) *claimant {
 
 func (w claimWorld) startWith(t *testing.T, id string, rule memfleet.Rule) *claimant {
 	t.Helper()
-	p := &claimant{proxy: must(memfleet.NewProxy(w.config))(t)}
+	p := &claimant{proxy: clustertest.Must(memfleet.NewProxy(w.config))(t)}
 	p.proxy.SetRule(rule)
 	var claim atomic.Pointer[Claim]
 	notify := func() {
@@ -59,7 +60,7 @@ func (w claimWorld) startWith(t *testing.T, id string, rule memfleet.Rule) *clai
 			c.Notice()
 		}
 	}
-	p.session = must(fleet.Open("aks-1", p.proxy.Config(), notify))(t)
+	p.session = clustertest.Must(fleet.Open("aks-1", p.proxy.Config(), notify))(t)
 	p.Claim = NewClaim(p.session, w.source, apply.Instance{ID: id, Description: "host of " + id}, w.timing, nil)
 	claim.Store(p.Claim)
 	t.Cleanup(p.kill)
@@ -77,13 +78,13 @@ func (p *claimant) kill() {
 
 func (p *claimant) holds(t *testing.T) {
 	t.Helper()
-	eventually(t, p.self.ID+" holds the claim", func(context.Context) error { return p.Err() })
+	clustertest.Eventually(t, p.self.ID+" holds the claim", func(context.Context) error { return p.Err() })
 }
 
 // isFencedBy waits for the error that names the holder.
 func (p *claimant) isFencedBy(t *testing.T, holder string) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%s says that %s holds the claim", p.self.ID, holder), func(context.Context) error {
+	clustertest.Eventually(t, fmt.Sprintf("%s says that %s holds the claim", p.self.ID, holder), func(context.Context) error {
 		var claimed *apply.ClaimedError
 		if err := p.Err(); !errors.As(err, &claimed) || claimed.Holder.ID != holder {
 			return fmt.Errorf("it says: %w", err)
@@ -104,6 +105,6 @@ func (p *claimant) asked() (sent []string) {
 
 func (w claimWorld) lease(t *testing.T) apply.ClaimLease {
 	t.Helper()
-	u := must(w.leases().Get(t.Context(), apply.ClaimName(w.source), metav1.GetOptions{}))(t)
+	u := clustertest.Must(w.leases().Get(t.Context(), apply.ClaimName(w.source), metav1.GetOptions{}))(t)
 	return reduceClaim(u, w.source).(apply.ClaimLease)
 }

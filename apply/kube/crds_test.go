@@ -13,13 +13,14 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/apply/clustertest"
 	"github.com/gitfleet/gitfleet/fleet"
 	"github.com/gitfleet/gitfleet/internal/memfleet"
 )
 
 func crd(t *testing.T, group string) *unstructured.Unstructured {
 	t.Helper()
-	return object(t, strings.ReplaceAll(widgets, "example.com", group))
+	return clustertest.Object(t, strings.ReplaceAll(clustertest.Widgets, "example.com", group))
 }
 
 // behindProxy is a session with a member through a proxy.
@@ -30,10 +31,10 @@ type behindProxy struct {
 
 func startBehindProxy(t *testing.T, config *rest.Config, rule memfleet.Rule) behindProxy {
 	t.Helper()
-	proxy := must(memfleet.NewProxy(config))(t)
+	proxy := clustertest.Must(memfleet.NewProxy(config))(t)
 	t.Cleanup(proxy.Close)
 	proxy.SetRule(rule)
-	session := must(fleet.Open("aks-1", proxy.Config(), nil))(t)
+	session := clustertest.Must(fleet.Open("aks-1", proxy.Config(), nil))(t)
 	t.Cleanup(session.Close)
 	return behindProxy{session, proxy}
 }
@@ -52,18 +53,18 @@ func ourDefinitionsAreInstalled(t *testing.T, config *rest.Config) {
 	const group = "install.example.com"
 	m := startBehindProxy(t, config, nil)
 	crds := NewCRDs(m.session, []*unstructured.Unstructured{crd(t, group)})
-	must(0, crds.Ensure(t.Context()))(t)
+	clustertest.Must(0, crds.Ensure(t.Context()))(t)
 	path := "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 	if diff := cmp.Diff([]string{"POST " + path}, m.writes()); diff != "" {
 		t.Errorf("first (-want +sent):\n%s", diff)
 	}
-	must(0, crds.Ensure(t.Context()))(t)
+	clustertest.Must(0, crds.Ensure(t.Context()))(t)
 	if requests := m.proxy.Requests(); len(requests) > 0 {
 		t.Errorf("when it is installed these requests were made: %v", requests)
 	}
 	newer := crd(t, group)
 	set(t, newer, []any{"w"}, "spec", "names", "shortNames")
-	must(0, NewCRDs(m.session, []*unstructured.Unstructured{newer}).Ensure(t.Context()))(t)
+	clustertest.Must(0, NewCRDs(m.session, []*unstructured.Unstructured{newer}).Ensure(t.Context()))(t)
 	if diff := cmp.Diff([]string{"PUT " + path + "/widgets." + group}, m.writes()); diff != "" {
 		t.Errorf("another edition (-want +sent):\n%s", diff)
 	}
@@ -71,11 +72,11 @@ func ourDefinitionsAreInstalled(t *testing.T, config *rest.Config) {
 
 func foreignDefinitionsAreLeftAlone(t *testing.T, config *rest.Config) {
 	const group = "foreign.example.com"
-	createCRD(t, dynamic.NewForConfigOrDie(config), strings.ReplaceAll(widgets, "example.com", group))
+	createCRD(t, dynamic.NewForConfigOrDie(config), strings.ReplaceAll(clustertest.Widgets, "example.com", group))
 	m := startBehindProxy(t, config, nil)
 	ours := crd(t, group)
 	set(t, ours, []any{"w"}, "spec", "names", "shortNames")
-	must(0, NewCRDs(m.session, []*unstructured.Unstructured{ours}).Ensure(t.Context()))(t)
+	clustertest.Must(0, NewCRDs(m.session, []*unstructured.Unstructured{ours}).Ensure(t.Context()))(t)
 	versions, _, _ := unstructured.NestedSlice(ours.Object, "spec", "versions")
 	versions[0].(map[string]any)["name"] = "v2"
 	set(t, ours, versions, "spec", "versions")

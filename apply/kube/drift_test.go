@@ -19,6 +19,7 @@ import (
 
 	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/apply/clustertest"
 	"github.com/gitfleet/gitfleet/test/realfleet"
 )
 
@@ -67,7 +68,7 @@ var driftRows = []driftRow{
 		do: func(t *testing.T, d *drifter) {
 			u := d.live(t)
 			set(t, u, "yes", "status", "done")
-			must(d.their.UpdateStatus(t.Context(), u, metav1.UpdateOptions{}))(t)
+			clustertest.Must(d.their.UpdateStatus(t.Context(), u, metav1.UpdateOptions{}))(t)
 		}, entry: same, hash: same, label: same, after: same},
 	{name: "update of a field that is not ours", reason: "others may own what we did not apply",
 		do: func(t *testing.T, d *drifter) {
@@ -152,18 +153,18 @@ var driftRows = []driftRow{
 			}
 		}, entry: same, hash: same, label: same, after: same},
 	{name: "apply with force, changed value", reason: "the field leaves our entry for theirs",
-		do:    func(t *testing.T, d *drifter) { must(0, d.theyApply(t.Context(), 9, true))(t) },
+		do:    func(t *testing.T, d *drifter) { clustertest.Must(0, d.theyApply(t.Context(), 9, true))(t) },
 		entry: changed, hash: same, label: same, writes: true, after: same},
 	{name: "apply without force, same value", reason: "two appliers share a field when they agree",
-		do:    func(t *testing.T, d *drifter) { must(0, d.theyApply(t.Context(), 2, false))(t) },
+		do:    func(t *testing.T, d *drifter) { clustertest.Must(0, d.theyApply(t.Context(), 2, false))(t) },
 		entry: same, hash: same, label: same, after: same},
 	{name: "apply with force, same value", reason: "force takes nothing from those who agree",
-		do:    func(t *testing.T, d *drifter) { must(0, d.theyApply(t.Context(), 2, true))(t) },
+		do:    func(t *testing.T, d *drifter) { clustertest.Must(0, d.theyApply(t.Context(), 2, true))(t) },
 		entry: same, hash: same, label: same, after: same},
 	{name: "apply under our manager's name", reason: "the entry is replaced, and with it what we owned",
 		do: func(t *testing.T, d *drifter) {
 			b := fmt.Sprintf(`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":%q},"spec":{"replicas":2,"selector":{"matchLabels":{"app":"a"}},"template":{"metadata":{"labels":{"app":"a"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}}`, d.name)
-			must(d.their.Patch(t.Context(), d.name, types.ApplyPatchType, []byte(b), metav1.PatchOptions{FieldManager: api.FieldManager}))(t)
+			clustertest.Must(d.their.Patch(t.Context(), d.name, types.ApplyPatchType, []byte(b), metav1.PatchOptions{FieldManager: api.FieldManager}))(t)
 		}, entry: changed, hash: gone, label: gone, writes: true, after: same},
 	{name: "managedFields cleared", reason: "no entry is a difference too",
 		do: func(t *testing.T, d *drifter) {
@@ -180,11 +181,11 @@ var driftRows = []driftRow{
 	{name: "deleted and made again by another", reason: "a new object has no entry of ours",
 		do: func(t *testing.T, d *drifter) {
 			u := d.live(t)
-			must(0, d.their.Delete(t.Context(), d.name, metav1.DeleteOptions{}))(t)
+			clustertest.Must(0, d.their.Delete(t.Context(), d.name, metav1.DeleteOptions{}))(t)
 			for _, k := range []string{"resourceVersion", "uid", "managedFields"} {
 				unstructured.RemoveNestedField(u.Object, "metadata", k)
 			}
-			must(d.their.Create(t.Context(), u, metav1.CreateOptions{}))(t)
+			clustertest.Must(d.their.Create(t.Context(), u, metav1.CreateOptions{}))(t)
 		}, entry: gone, hash: same, label: same, writes: true, after: same},
 	{name: "API server restarted", reason: "entries are stored, not computed",
 		do:    func(t *testing.T, d *drifter) { d.restart(t) },
@@ -334,8 +335,8 @@ func newDriftWorld(t *testing.T, f *realfleet.Fleet) *driftWorld {
 	config := f.Config(t, f.Members[0])
 	w := &driftWorld{fleet: f, ours: dynamic.NewForConfigOrDie(config), their: dynamic.NewForConfigOrDie(config), metadata: metadata.NewForConfigOrDie(config)}
 	namespaces := w.ours.Resource(corev1.SchemeGroupVersion.WithResource("namespaces"))
-	must(namespaces.Create(t.Context(), object(t, "{apiVersion: v1, kind: Namespace, metadata: {name: "+testNamespace+"}}"), metav1.CreateOptions{}))(t)
-	createCRD(t, w.ours, widgets)
+	clustertest.Must(namespaces.Create(t.Context(), clustertest.Object(t, "{apiVersion: v1, kind: Namespace, metadata: {name: "+testNamespace+"}}"), metav1.CreateOptions{}))(t)
+	createCRD(t, w.ours, clustertest.Widgets)
 	return w
 }
 
@@ -345,7 +346,7 @@ func (w *driftWorld) drifter(t *testing.T, kind string, i int) *drifter {
 		kind = "Deployment"
 	}
 	o := driftObjects[kind]
-	d := &drifter{driftWorld: w, name: fmt.Sprintf("row-%d", i), resource: o.resource, target: object(t, o.body),
+	d := &drifter{driftWorld: w, name: fmt.Sprintf("row-%d", i), resource: o.resource, target: clustertest.Object(t, o.body),
 		ours: w.ours.Resource(o.resource).Namespace(testNamespace), their: w.their.Resource(o.resource).Namespace(testNamespace)}
 	d.target.SetName(d.name)
 	d.target.SetLabels(map[string]string{partOf: "set"})
@@ -355,13 +356,13 @@ func (w *driftWorld) drifter(t *testing.T, kind string, i int) *drifter {
 
 func (d *drifter) apply(t *testing.T, dryRun ...string) *unstructured.Unstructured {
 	t.Helper()
-	return must(d.ours.Apply(t.Context(), d.name, d.target, metav1.ApplyOptions{FieldManager: api.FieldManager, Force: true, DryRun: dryRun}))(t)
+	return clustertest.Must(d.ours.Apply(t.Context(), d.name, d.target, metav1.ApplyOptions{FieldManager: api.FieldManager, Force: true, DryRun: dryRun}))(t)
 }
 
 // differs asks whether a dry run of our apply differs from the live object; controllers may write meanwhile.
 func (d *drifter) differs(t *testing.T) (differs bool) {
 	t.Helper()
-	eventually(t, "nobody writes between two reads", func(context.Context) error {
+	clustertest.Eventually(t, "nobody writes between two reads", func(context.Context) error {
 		before, answer, after := d.live(t), d.apply(t, metav1.DryRunAll), d.live(t)
 		differs = apply.Differs(before, answer)
 		if before.GetResourceVersion() != after.GetResourceVersion() {
@@ -381,13 +382,13 @@ func (d *drifter) theyApply(ctx context.Context, replicas int64, force bool) err
 
 func (d *drifter) live(t *testing.T) *unstructured.Unstructured {
 	t.Helper()
-	return must(d.ours.Get(t.Context(), d.name, metav1.GetOptions{}))(t)
+	return clustertest.Must(d.ours.Get(t.Context(), d.name, metav1.GetOptions{}))(t)
 }
 
 // meta reads what a metadata watch would deliver.
 func (d *drifter) meta(t *testing.T) *metav1.PartialObjectMetadata {
 	t.Helper()
-	return must(d.metadata.Resource(d.resource).Namespace(testNamespace).Get(t.Context(), d.name, metav1.GetOptions{}))(t)
+	return clustertest.Must(d.metadata.Resource(d.resource).Namespace(testNamespace).Get(t.Context(), d.name, metav1.GetOptions{}))(t)
 }
 
 func (d *drifter) update(t *testing.T, change func(*unstructured.Unstructured)) {
@@ -397,7 +398,7 @@ func (d *drifter) update(t *testing.T, change func(*unstructured.Unstructured)) 
 
 func (d *drifter) updateAs(t *testing.T, manager string, change func(*unstructured.Unstructured)) {
 	t.Helper()
-	must(0, retry.RetryOnConflict(retry.DefaultRetry, func() error {
+	clustertest.Must(0, retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		u := d.live(t)
 		change(u)
 		_, err := d.their.Update(t.Context(), u, metav1.UpdateOptions{FieldManager: manager})
@@ -408,13 +409,13 @@ func (d *drifter) updateAs(t *testing.T, manager string, change func(*unstructur
 func (d *drifter) patch(t *testing.T, kind types.PatchType, body string, as schema.GroupVersionResource) {
 	t.Helper()
 	c := d.driftWorld.their.Resource(as).Namespace(testNamespace)
-	must(c.Patch(t.Context(), d.name, kind, []byte(body), metav1.PatchOptions{FieldManager: "foreigner"}))(t)
+	clustertest.Must(c.Patch(t.Context(), d.name, kind, []byte(body), metav1.PatchOptions{FieldManager: "foreigner"}))(t)
 }
 
 func (d *drifter) scale(t *testing.T, n int64) {
 	t.Helper()
-	must(0, retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		u := must(d.their.Get(t.Context(), d.name, metav1.GetOptions{}, "scale"))(t)
+	clustertest.Must(0, retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		u := clustertest.Must(d.their.Get(t.Context(), d.name, metav1.GetOptions{}, "scale"))(t)
 		set(t, u, n, "spec", "replicas")
 		_, err := d.their.Update(t.Context(), u, metav1.UpdateOptions{FieldManager: "foreigner"}, "scale")
 		return err
@@ -466,8 +467,8 @@ func whatWeRemoveGoesAfterClearedManagedFields(t *testing.T, w *driftWorld) {
 			if !change || err != nil {
 				t.Fatalf("nobody has a share in our fields: %v %v", owners(u), err)
 			}
-			body := must(ownershipPatch(u.GetResourceVersion(), entries))(t)
-			u = must(d.ours.Patch(t.Context(), d.name, types.JSONPatchType, body, metav1.PatchOptions{FieldManager: api.FieldManager}))(t)
+			body := clustertest.Must(ownershipPatch(u.GetResourceVersion(), entries))(t)
+			u = clustertest.Must(d.ours.Patch(t.Context(), d.name, types.JSONPatchType, body, metav1.PatchOptions{FieldManager: api.FieldManager}))(t)
 			if got := apply.EntryHash(u.GetManagedFields()); got != recorded {
 				t.Errorf("our entry is %s, it was %s before all that: %v", got, recorded, owners(u))
 			}

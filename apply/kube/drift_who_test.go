@@ -14,6 +14,7 @@ import (
 
 	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/apply/clustertest"
 )
 
 // driftNamesWhoDidIt: every kind of drift is put back, named in the outcome, and told in an Event on the object.
@@ -33,7 +34,7 @@ func driftNamesWhoDidIt(t *testing.T, r *rig) {
 			return r.get(t, deployments, "who", u.GetName())
 		}, "fields were changed", ".spec.replicas kubectl Update scale", "kubectl (Update of scale) changed .spec.replicas; put back to what Git says"},
 		{"imaged", func(t *testing.T) *unstructured.Unstructured {
-			return must(r.client.Resource(deployments).Namespace("who").Patch(t.Context(), "imaged", "application/strategic-merge-patch+json",
+			return clustertest.Must(r.client.Resource(deployments).Namespace("who").Patch(t.Context(), "imaged", "application/strategic-merge-patch+json",
 				[]byte(`{"spec":{"template":{"spec":{"containers":[{"name":"app","image":"theirs"}]}}}}`), metav1.PatchOptions{FieldManager: "kubectl-set"}))(t)
 		}, "fields were changed", `.spec.template.spec.containers[name="app"].image kubectl-set Update `, `kubectl-set (Update) changed .spec.template.spec.containers[name="app"].image`},
 		{"restored", func(t *testing.T) *unstructured.Unstructured {
@@ -47,7 +48,7 @@ func driftNamesWhoDidIt(t *testing.T, r *rig) {
 			return r.patch(t, deployments, [2]string{"who", "cleared"}, "x", `{"metadata":{"managedFields":[{}]}}`)
 		}, "managedFields were cleared", "", "managedFields were cleared; put back"},
 		{"deleted", func(t *testing.T) *unstructured.Unstructured {
-			must(0, r.client.Resource(deployments).Namespace("who").Delete(t.Context(), "deleted", metav1.DeleteOptions{}))(t)
+			clustertest.Must(0, r.client.Resource(deployments).Namespace("who").Delete(t.Context(), "deleted", metav1.DeleteOptions{}))(t)
 			return nil
 		}, "deleted", "", "somebody deleted it; put back to what Git says"},
 	}
@@ -63,7 +64,7 @@ func driftNamesWhoDidIt(t *testing.T, r *rig) {
 			if u := row.do(t); u != nil {
 				p.sees(t, u)
 			} else {
-				eventually(t, "it is gone", func(context.Context) error {
+				clustertest.Eventually(t, "it is gone", func(context.Context) error {
 					if plan := p.plan(t, set); plan.Empty() {
 						return errors.New("not yet")
 					}
@@ -95,7 +96,7 @@ func driftNamesWhoDidIt(t *testing.T, r *rig) {
 // eventsOf returns the messages of the Events on an object of that uid.
 func eventsOf(t *testing.T, r *rig, u *unstructured.Unstructured) []string {
 	t.Helper()
-	list := must(r.client.Resource(eventsResource).Namespace(cmp.Or(u.GetNamespace(), "default")).List(t.Context(),
+	list := clustertest.Must(r.client.Resource(eventsResource).Namespace(cmp.Or(u.GetNamespace(), "default")).List(t.Context(),
 		metav1.ListOptions{FieldSelector: fmt.Sprintf("involvedObject.uid=%s,reason=DriftCorrected", u.GetUID())}))(t)
 	var out []string
 	for _, e := range list.Items {

@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/apply/clustertest"
 )
 
 // rights lets a subject do verbs on resources, in one namespace.
@@ -91,8 +92,8 @@ func aPlacementActsAsItsAccount(t *testing.T, r *rig) {
 func (r *rig) withTokenOf(t *testing.T, namespace, account string) *rig {
 	t.Helper()
 	accounts := schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}
-	request := object(t, "{apiVersion: authentication.k8s.io/v1, kind: TokenRequest, metadata: {name: "+account+"}, spec: {}}")
-	answer := must(r.client.Resource(accounts).Namespace(namespace).Create(t.Context(), request, metav1.CreateOptions{}, "token"))(t)
+	request := clustertest.Object(t, "{apiVersion: authentication.k8s.io/v1, kind: TokenRequest, metadata: {name: "+account+"}, spec: {}}")
+	answer := clustertest.Must(r.client.Resource(accounts).Namespace(namespace).Create(t.Context(), request, metav1.CreateOptions{}, "token"))(t)
 	config := rest.AnonymousClientConfig(r.config)
 	config.BearerToken, _, _ = unstructured.NestedString(answer.Object, "status", "token")
 	return newRig(t, config)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/apply/clustertest"
 )
 
 // fixedKinds are objects with a field that cannot be changed: %s is its value, %[2]s the name.
@@ -115,7 +116,7 @@ func immutableFieldsAreRecreated(t *testing.T, r *rig) {
 // uid reads the object of a target; "" when it is gone or going.
 func (r *rig) uid(t *testing.T, p *run, o *apply.Target) string {
 	t.Helper()
-	mapping := must(p.Mapping(t.Context(), o.GroupVersionKind()))(t)
+	mapping := clustertest.Must(p.Mapping(t.Context(), o.GroupVersionKind()))(t)
 	u, err := r.client.Resource(mapping.Resource).Namespace(o.Ref.Namespace).Get(t.Context(), o.Ref.Name, metav1.GetOptions{})
 	if err != nil || u.GetDeletionTimestamp() != nil {
 		return ""
@@ -199,7 +200,7 @@ func whatWouldBeRefusedIsNotDeleted(t *testing.T, r *rig) {
 	p.converge(t, set)
 	quotas := schema.GroupVersionResource{Version: "v1", Resource: "resourcequotas"}
 	r.create(t, quotas, "admin", "{apiVersion: v1, kind: ResourceQuota, metadata: {namespace: proof, name: none}, spec: {hard: {count/configmaps: 1}}}")
-	eventually(t, "the quota is in force", func(context.Context) error {
+	clustertest.Eventually(t, "the quota is in force", func(context.Context) error {
 		if used, ok, _ := unstructured.NestedMap(r.get(t, quotas, "proof", "none").Object, "status", "used"); !ok || len(used) == 0 {
 			return errors.New("not yet")
 		}
@@ -213,15 +214,15 @@ func whatWouldBeRefusedIsNotDeleted(t *testing.T, r *rig) {
 	if uid := r.uid(t, p, set.Objects[1]); uid == "" || uid != before {
 		t.Error("a healthy object was deleted for one that cannot be had")
 	}
-	must(0, r.client.Resource(quotas).Namespace("proof").Delete(t.Context(), "none", metav1.DeleteOptions{}))(t)
+	clustertest.Must(0, r.client.Resource(quotas).Namespace("proof").Delete(t.Context(), "none", metav1.DeleteOptions{}))(t)
 
 	other := r.get(t, configMaps, "proof", "b").DeepCopy()
-	must(0, r.client.Resource(configMaps).Namespace("proof").Delete(t.Context(), "b", metav1.DeleteOptions{}))(t)
+	clustertest.Must(0, r.client.Resource(configMaps).Namespace("proof").Delete(t.Context(), "b", metav1.DeleteOptions{}))(t)
 	again := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "immutable": true, "data": map[string]any{"k": "altered"}}}
 	again.SetName("b")
 	again.SetLabels(other.GetLabels())
 	again.SetAnnotations(other.GetAnnotations())
-	p.sees(t, must(r.client.Resource(configMaps).Namespace("proof").Apply(t.Context(), "b", again, metav1.ApplyOptions{FieldManager: api.FieldManager}))(t))
+	p.sees(t, clustertest.Must(r.client.Resource(configMaps).Namespace("proof").Apply(t.Context(), "b", again, metav1.ApplyOptions{FieldManager: api.FieldManager}))(t))
 	altered := p.once(t, p.plan(t, set))["ConfigMap b"]
 	if altered.Err == nil || !strings.Contains(altered.Err.Error(), "created from this very manifest") {
 		t.Errorf("%v %s, want a refusal: deleting it may never end", altered.Err, altered.Note)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/apply/clustertest"
 	"github.com/gitfleet/gitfleet/internal/memfleet"
 	"github.com/gitfleet/gitfleet/render"
 	"github.com/gitfleet/gitfleet/test/realfleet"
@@ -69,7 +70,7 @@ type rig struct {
 
 func newRig(t *testing.T, config *rest.Config) *rig {
 	t.Helper()
-	return &rig{config, must(dynamic.NewForConfig(config))(t)}
+	return &rig{config, clustertest.Must(dynamic.NewForConfig(config))(t)}
 }
 
 // as returns the same API server for processes and foreigners that it takes for user.
@@ -93,9 +94,9 @@ func (r *rig) start(t *testing.T) *run {
 	t.Helper()
 	p := &run{}
 	p.ctx, p.kill = context.WithCancel(t.Context())
-	p.proxy = must(memfleet.NewProxy(r.config))(t)
+	p.proxy = clustertest.Must(memfleet.NewProxy(r.config))(t)
 	t.Cleanup(p.proxy.Close)
-	p.process = must(open(p.proxy.Config()))(t).(process)
+	p.process = clustertest.Must(open(p.proxy.Config()))(t).(process)
 	t.Cleanup(func() { p.kill(); p.Close() })
 	return p
 }
@@ -121,7 +122,7 @@ func (p *run) killAt(k int64) {
 // sees waits until the process knows of a foreigner's change.
 func (p *run) sees(t *testing.T, u *unstructured.Unstructured) {
 	t.Helper()
-	eventually(t, "the watch shows "+u.GetName(), func(context.Context) error {
+	clustertest.Eventually(t, "the watch shows "+u.GetName(), func(context.Context) error {
 		lo, ok := p.Live().Objects[api.RefOf(u)]
 		if ours := u.GetLabels()[api.ApplySetPartOfLabel] != ""; ours != ok || ok && !reached(lo.ResourceVersion, u.GetResourceVersion()) {
 			return errors.New("not yet")
@@ -165,20 +166,7 @@ func (p *run) sent() []string {
 
 func (p *run) plan(t *testing.T, sets ...apply.Set) apply.Plan {
 	t.Helper()
-	var kinds []schema.GroupVersionKind
-	for _, s := range sets {
-		for _, o := range s.Objects {
-			kinds = append(kinds, o.GroupVersionKind())
-		}
-	}
-	p.Track(kinds)
-	eventually(t, "the view is complete", func(context.Context) error {
-		live := p.Live()
-		if !live.Complete || len(live.Unknown) > 0 {
-			return fmt.Errorf("parents synced: %v, unknown kinds: %v, %w", live.ParentsSynced, live.Unknown, p.State().Err)
-		}
-		return nil
-	})
+	clustertest.AwaitView(t, p.process, sets)
 	return apply.Diff("aks-1", sets, p.Live(), time.Now())
 }
 
@@ -247,9 +235,9 @@ func wish(t *testing.T, name, revision string, objects ...wanted) apply.Set {
 	t.Helper()
 	s := apply.Set{Name: name, Revision: revision, PolicyDigest: "policy"}
 	for _, w := range objects {
-		o := render.Object{Unstructured: object(t, w.manifest), Directives: api.Directives{Recreate: w.recreate}}
+		o := render.Object{Unstructured: clustertest.Object(t, w.manifest), Directives: api.Directives{Recreate: w.recreate}}
 		for _, path := range w.ignore {
-			o.Directives.IgnoreFields = append(o.Directives.IgnoreFields, must(api.ParseFieldPath(path))(t))
+			o.Directives.IgnoreFields = append(o.Directives.IgnoreFields, clustertest.Must(api.ParseFieldPath(path))(t))
 		}
 		s.Objects = append(s.Objects, apply.NewTarget(o, nil))
 	}
@@ -262,19 +250,19 @@ func namespaceOf(name string) wanted {
 
 func (r *rig) get(t *testing.T, resource schema.GroupVersionResource, namespace, name string) *unstructured.Unstructured {
 	t.Helper()
-	return must(r.client.Resource(resource).Namespace(namespace).Get(t.Context(), name, metav1.GetOptions{}))(t)
+	return clustertest.Must(r.client.Resource(resource).Namespace(namespace).Get(t.Context(), name, metav1.GetOptions{}))(t)
 }
 
 func (r *rig) create(t *testing.T, resource schema.GroupVersionResource, manager, manifest string) {
 	t.Helper()
-	u := object(t, manifest)
-	must(r.client.Resource(resource).Namespace(u.GetNamespace()).Create(t.Context(), u, metav1.CreateOptions{FieldManager: manager}))(t)
+	u := clustertest.Object(t, manifest)
+	clustertest.Must(r.client.Resource(resource).Namespace(u.GetNamespace()).Create(t.Context(), u, metav1.CreateOptions{FieldManager: manager}))(t)
 }
 
 // patch changes an object as a foreigner, by a merge patch; of a subresource when one is named.
 func (r *rig) patch(t *testing.T, resource schema.GroupVersionResource, ref [2]string, manager, body string, subresource ...string) *unstructured.Unstructured {
 	t.Helper()
-	return must(r.client.Resource(resource).Namespace(ref[0]).Patch(t.Context(), ref[1], "application/merge-patch+json", []byte(body),
+	return clustertest.Must(r.client.Resource(resource).Namespace(ref[0]).Patch(t.Context(), ref[1], "application/merge-patch+json", []byte(body),
 		metav1.PatchOptions{FieldManager: manager}, subresource...))(t)
 }
 

@@ -191,9 +191,9 @@ func Loopback(t testing.TB, podIP string) string {
 // Eventually calls cond until it returns nil. It fails t with cond's last error when that takes longer than within.
 func Eventually(t testing.TB, within time.Duration, cond func() error) {
 	t.Helper()
-	const pause = 50 * time.Millisecond
+	const first, most = 5 * time.Millisecond, 50 * time.Millisecond
 	deadline := time.Now().Add(within)
-	for {
+	for pause := first; ; pause = min(2*pause, most) {
 		err := cond()
 		if err == nil {
 			return
