@@ -14,9 +14,9 @@ import (
 // BenchmarkDiff decides about one Set of 1,000 objects, as after any event of a member.
 func BenchmarkDiff(b *testing.B) {
 	change := func(s *story, i int, change func(*LiveObject)) {
-		lo := s.live.Objects[s.targets[0].Objects[i].Ref]
+		lo, _ := s.live.Objects.Get(s.targets[0].Objects[i].Ref)
 		change(&lo)
-		s.live.Objects[lo.Ref] = lo
+		s.live.Objects = s.live.Objects.With(&lo)
 	}
 	for _, row := range []struct {
 		name                  string

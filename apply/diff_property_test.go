@@ -126,7 +126,7 @@ func madeUpDirections(r *rand.Rand, set Set) Set {
 func (s *story) happen(r *rand.Rand) {
 	for _, set := range s.targets {
 		for i, it := range s.live.Parents[set.Name].Items {
-			lo := s.live.Objects[it.Ref]
+			lo, _ := s.live.Objects.Get(it.Ref)
 			switch r.IntN(18) {
 			case 0:
 				lo.EntryHash = "fewer fields"
@@ -153,12 +153,12 @@ func (s *story) happen(r *rand.Rand) {
 				s.live.Parents[set.Name].Items[i].UID = ""
 				fallthrough
 			case 11:
-				delete(s.live.Objects, it.Ref)
+				s.live.Objects = s.live.Objects.Without(it.Ref)
 				continue
 			case 12:
 				lo.AppliedHash = "an older one"
 			}
-			s.live.Objects[it.Ref] = lo
+			s.live.Objects = s.live.Objects.With(&lo)
 		}
 	}
 }
@@ -183,7 +183,7 @@ func checkPlan(t *testing.T, s story, p SetPlan) {
 		if p.Set.HoldRemovals != "" && (item.UID != "" || c.Live.UID != "") {
 			t.Errorf("%s deletes %s although a person must confirm it", p.Set.Name, c.Ref)
 		}
-		for _, lo := range s.live.Objects {
+		for lo := range s.live.Objects.All() {
 			if _, _, wanted := s.wants(lo.Ref); lo.SetID == SetID(p.Set.Name) && !wanted && c.Live.UID != "" && lo.Wave > c.Live.Wave {
 				t.Errorf("%s deletes %s of wave %d before %s of wave %d", p.Set.Name, c.Ref, c.Live.Wave, lo.Ref, lo.Wave)
 			}
@@ -202,7 +202,7 @@ func checkPlan(t *testing.T, s story, p SetPlan) {
 func checkChange(t *testing.T, s story, set Set, c Change) {
 	t.Helper()
 	_, target, _ := s.wants(c.Ref)
-	lo, seen := s.live.Objects[c.Ref]
+	lo, seen := s.live.Objects.Get(c.Ref)
 	if c.Repair || seen && lo.SetID == SetID(set.Name) && lo.AppliedHash == target.Hash {
 		return // not Git moved
 	}
@@ -241,6 +241,6 @@ func (s story) wants(ref api.Ref) (set string, target *Target, wanted bool) {
 
 func (s story) inPlace(ref api.Ref) bool {
 	set, target, _ := s.wants(ref)
-	lo := s.live.Objects[ref]
+	lo, _ := s.live.Objects.Get(ref)
 	return lo.SetID == SetID(set) && lo.AppliedHash == target.Hash && !lo.Deleting && lo.Health.Status == Current
 }

@@ -64,9 +64,9 @@ func TestWhatWaitsStaysAsItIsListed(t *testing.T) {
 		t.Errorf("an object that is not applied with v2 yet will be listed as %+v", got)
 	}
 	s.targets[0].Unready, s.targets[0].DependsOn = map[string]string{"db": "not applied"}, []string{"db"}
-	lo := s.live.Objects[after[0].Ref]
+	lo, _ := s.live.Objects.Get(after[0].Ref)
 	lo.AppliedHash, lo.EntryHash = after[0].Hash, "fewer fields"
-	s.live.Objects[lo.Ref] = lo
+	s.live.Objects = s.live.Objects.With(&lo)
 	plan = Diff("aks-1", s.targets, s.live, storyTime)
 	if len(plan.Sets) != 1 || plan.Size() != 1 || plan.Sets[0].After.Revision != "aaaaaaa1" {
 		t.Errorf("while all that the commit changes waits, a repair is no reason to record the commit: %+v\n%s", plan.Sets[0].After, plan)
@@ -108,7 +108,7 @@ func TestRemovals(t *testing.T) {
 	s.applied(Set{Name: "web", Revision: "aaaaaaa1", Objects: configMaps(5, "1")})
 	never := s.live.Parents["web"].Items[4]
 	s.live.Parents["web"].Items[4].UID = ""
-	delete(s.live.Objects, never.Ref)
+	s.live.Objects = s.live.Objects.Without(never.Ref)
 	set := Set{Name: "web", Revision: "bbbbbbb2", Objects: configMaps(1, "2")}
 	for _, reason := range []string{"", "confirm it"} {
 		set.HoldRemovals = reason
@@ -150,9 +150,9 @@ func TestDiffLeavesItsInputAlone(t *testing.T) {
 	set := Set{Name: "web", Revision: "bbbbbbb2", Objects: configMaps(4, "2")}
 	set.Objects[0], set.Objects[3] = set.Objects[3], set.Objects[0]
 	first := set.Objects[0]
-	items, objects := fmt.Sprint(s.live.Parents["web"].Items), maps.Clone(s.live.Objects)
+	items, objects := fmt.Sprint(s.live.Parents["web"].Items), allOf(s.live.Objects)
 	Diff("aks-1", []Set{set}, s.live, storyTime)
-	if set.Objects[0] != first || fmt.Sprint(s.live.Parents["web"].Items) != items || !maps.Equal(objects, s.live.Objects) {
+	if set.Objects[0] != first || fmt.Sprint(s.live.Parents["web"].Items) != items || !maps.Equal(objects, allOf(s.live.Objects)) {
 		t.Error("Diff sorted or changed what it was given")
 	}
 }

@@ -115,7 +115,7 @@ func (d *differ) dependency(ref api.Ref) string {
 		}
 		return lack
 	}
-	lv, seen := d.live.Objects[ref]
+	lv, seen := d.live.Objects.Get(ref)
 	if !seen || slices.ContainsFunc(d.sets, func(s *setDiffer) bool { return s.id == lv.SetID }) { // that Set is about to delete it
 		return d.absence(ref)
 	}

@@ -152,7 +152,7 @@ func FuzzDecodeParent(f *testing.F) {
 }
 
 func TestDiffLeavesAnotherSourcesInventoryAlone(t *testing.T) {
-	live := Live{Complete: true, ParentsSynced: true, Parents: map[string]Parent{"web": sample}, Objects: map[api.Ref]LiveObject{}}
+	live := Live{Complete: true, ParentsSynced: true, Parents: map[string]Parent{"web": sample}}
 	set := Set{Name: "web", Source: "https://git.example.com/other.git main", Revision: "bbb"}
 	plan := Diff("c", []Set{set}, live, time.Time{})
 	var foreign *ForeignError

@@ -49,7 +49,7 @@ func (n *need) change() Change {
 
 // judge compares one wanted object with what was seen of it. item is what the inventory has of it, if it is listed.
 func (d *setDiffer) judge(t *Target, item Item, listed bool) judgement {
-	lv, seen := d.live.Objects[t.Ref]
+	lv, seen := d.live.Objects.Get(t.Ref)
 	if !seen {
 		return d.judgeUnseen(t, item, listed)
 	}

@@ -53,10 +53,10 @@ type Live struct {
 	// Unknown holds the kinds that are watched but not known yet, each with the reason. Their absence from Objects means
 	// nothing. It is empty when Complete is true.
 	Unknown map[schema.GroupKind]string
-	Parents map[string]Parent      // by Set name
-	Damaged map[string]string      // parents that somebody made unreadable, by name of the ConfigMap, with the reason
-	Objects map[api.Ref]LiveObject // objects that carry our part-of label
-	Repairs map[api.Ref]Repair     // what was lately repaired, to damp a quarrel with another writer
+	Parents map[string]Parent  // by Set name
+	Damaged map[string]string  // parents that somebody made unreadable, by name of the ConfigMap, with the reason
+	Objects Objects            // that carry our part-of label
+	Repairs map[api.Ref]Repair // what was lately repaired, to damp a quarrel with another writer
 	// Doubts names objects whose metadata cannot be trusted to show drift, each with the reason: they are verified by a
 	// dry run although nothing shows.
 	Doubts map[api.Ref]string

@@ -12,7 +12,7 @@ func (d *setDiffer) leave(w *walked, item Item) {
 		w.items.add(item)
 		return
 	}
-	lv, seen := d.live.Objects[item.Ref]
+	lv, seen := d.live.Objects.Get(item.Ref)
 	switch {
 	case seen && lv.SetID != d.id, // another Set's already
 		seen && lv.Deleting,                 // under way, and nothing can stop it
@@ -58,11 +58,11 @@ func (d *setDiffer) wavesToGo(leaving []Change) []LiveObject {
 			there = append(there, c.Live)
 		}
 	}
-	for ref, lv := range d.live.Objects {
+	for lv := range d.live.Objects.All() {
 		if !lv.Deleting || lv.SetID != d.id || lv.Controlled {
 			continue
 		}
-		if _, wanted := d.home(ref); !wanted {
+		if _, wanted := d.home(lv.Ref); !wanted {
 			there = append(there, lv)
 		}
 	}

@@ -72,7 +72,7 @@ type story struct {
 
 func newStory() story {
 	return story{live: Live{Complete: true, ParentsSynced: true, Unknown: map[schema.GroupKind]string{}, Parents: map[string]Parent{},
-		Damaged: map[string]string{}, Objects: map[api.Ref]LiveObject{}, Repairs: map[api.Ref]Repair{}, Doubts: map[api.Ref]string{}}}
+		Damaged: map[string]string{}, Repairs: map[api.Ref]Repair{}, Doubts: map[api.Ref]string{}}}
 }
 
 func readStory(t *testing.T, a *txtar.Archive) story {
@@ -150,7 +150,7 @@ func (s *story) applied(set Set) {
 	for _, o := range set.Objects {
 		it, lo := appliedObject(set.Name, o)
 		p.Items = append(p.Items, it)
-		s.live.Objects[it.Ref] = lo
+		s.live.Objects = s.live.Objects.With(&lo)
 	}
 	slices.SortFunc(p.Items, func(a, b Item) int { return a.Compare(b.Ref) })
 	s.live.Parents[set.Name] = p
@@ -189,7 +189,7 @@ func (s *story) event(t *testing.T, words []string) {
 		return
 	}
 	ref := parseRef(words[1], words[2])
-	lo := s.live.Objects[ref]
+	lo, _ := s.live.Objects.Get(ref)
 	switch words[0] {
 	case "drift":
 		lo.EntryHash = "fewer fields"
@@ -211,7 +211,7 @@ func (s *story) event(t *testing.T, words []string) {
 	case "relabel":
 		lo.SetID = SetID(words[3])
 	case "vanish":
-		delete(s.live.Objects, ref)
+		s.live.Objects = s.live.Objects.Without(ref)
 		return
 	case "unconfirm":
 		s.item(t, ref, words[3], func(it *Item) { it.UID, it.EntryHash = "", "" })
@@ -231,7 +231,7 @@ func (s *story) event(t *testing.T, words []string) {
 	default:
 		t.Fatalf("unknown event %q", words)
 	}
-	s.live.Objects[ref] = lo
+	s.live.Objects = s.live.Objects.With(&lo)
 }
 
 // direct changes a Set of the wish: its name, and what the verb needs.

@@ -19,8 +19,11 @@ func (w *world) settle(targets []Set) {
 	w.t.Helper()
 	var plan Plan
 	for range 12 {
-		w.live.Objects = maps.Clone(w.live.Objects)
-		maps.DeleteFunc(w.live.Objects, func(_ api.Ref, lo LiveObject) bool { return lo.Deleting && lo.Finalizers == "" })
+		for lo := range w.live.Objects.All() {
+			if lo.Deleting && lo.Finalizers == "" {
+				w.live.Objects = w.live.Objects.Without(lo.Ref)
+			}
+		}
 		if plan = Diff("aks-1", targets, w.live, storyTime); plan.Empty() {
 			return
 		}
@@ -31,10 +34,9 @@ func (w *world) settle(targets []Set) {
 
 // recover lets everything become healthy, and what is being deleted go.
 func (w *world) recover() {
-	w.live.Objects = maps.Clone(w.live.Objects)
-	for ref, lo := range w.live.Objects {
+	for lo := range w.live.Objects.All() {
 		lo.Health, lo.Finalizers = current(), ""
-		w.live.Objects[ref] = lo
+		w.live.Objects = w.live.Objects.With(&lo)
 	}
 }
 
@@ -56,10 +58,10 @@ func (w *world) executeSet(p SetPlan) {
 			target := p.Set.Objects[slices.IndexFunc(p.Set.Objects, func(t *Target) bool { return t.Ref == c.Ref })]
 			it, lo := appliedObject(p.Set.Name, target)
 			lo.AppliedHash = c.Target.Hash
-			if old, ok := w.live.Objects[c.Ref]; ok {
+			if old, ok := w.live.Objects.Get(c.Ref); ok {
 				lo.UID, it.UID = old.UID, old.UID
 			}
-			w.live.Objects[c.Ref] = lo
+			w.live.Objects = w.live.Objects.With(&lo)
 			delete(w.live.Doubts, c.Ref)
 			i := slices.IndexFunc(after.Items, func(it Item) bool { return it.Ref == c.Ref })
 			if i < 0 {
@@ -69,7 +71,7 @@ func (w *world) executeSet(p SetPlan) {
 		}
 	}
 	for _, c := range p.Prune {
-		delete(w.live.Objects, c.Ref)
+		w.live.Objects = w.live.Objects.Without(c.Ref)
 	}
 	w.live.Parents[p.Set.Name] = after
 	if p.Remove {
@@ -83,7 +85,7 @@ func (w *world) holds(targets []Set) {
 	w.t.Helper()
 	for _, set := range targets {
 		for _, o := range set.Objects {
-			if lo, ok := w.live.Objects[o.Ref]; !ok || lo.SetID != SetID(set.Name) || lo.AppliedHash != o.Hash {
+			if lo, ok := w.live.Objects.Get(o.Ref); !ok || lo.SetID != SetID(set.Name) || lo.AppliedHash != o.Hash {
 				w.t.Errorf("%s is not what %s wants: %+v", o.Ref, set.Name, lo)
 			}
 		}

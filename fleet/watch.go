@@ -29,6 +29,9 @@ type WatchSpec struct {
 	// ReduceMetadata takes the place of Reduce where Metadata is asked for, and costs a fraction of it. It also gets the kind,
 	// which metadata alone does not tell. What holds for Reduce holds for it.
 	ReduceMetadata func(schema.GroupVersionKind, metav1.Object) any
+	// Minor tells that what is kept of an object changed in a way that nobody waits for: it is kept, and nobody notified. nil
+	// when every change matters.
+	Minor func(before, now any) bool
 }
 
 // Watch is the live content of one WatchSpec. All methods may be called from any goroutine.
@@ -177,7 +180,7 @@ func (w *Watch) fold(f func(items map[objectKey]any) any) any {
 	return w.folded
 }
 
-// set keeps or drops one object and reports whether that changed anything.
+// set keeps or drops one object and reports whether that changed anything that somebody waits for.
 func (w *Watch) set(key objectKey, kept any) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -185,15 +188,15 @@ func (w *Watch) set(key objectKey, kept any) bool {
 	if kept == nil && !had || had && w.same.equal(before, kept) {
 		return false
 	}
+	w.sorted, w.folded = nil, nil
 	if kept == nil {
 		delete(w.items, key)
 		w.log.cut()
-	} else {
-		w.items[key] = kept
-		w.log.add(kept)
+		return true
 	}
-	w.sorted, w.folded = nil, nil
-	return true
+	w.items[key] = kept
+	w.log.add(kept)
+	return !had || w.spec.Minor == nil || !w.spec.Minor(before, kept)
 }
 
 // replace keeps the content of a complete list that was read on connection epoch, and returns the keys that changed.

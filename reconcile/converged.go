@@ -94,7 +94,7 @@ func (m *member) pending() bool {
 	case !m.live.Complete || !m.observed.Synced || !m.idle() || len(m.statuses) > 0:
 		return true
 	}
-	for _, o := range m.live.Objects {
+	for o := range m.live.Objects.All() {
 		if o.Health.Status == apply.InProgress {
 			return true
 		}

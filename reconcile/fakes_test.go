@@ -188,8 +188,16 @@ func (s session) Services() mcs.Observed {
 func (s session) Live() apply.Live {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return apply.Live{Complete: s.complete, ParentsSynced: s.complete, Parents: maps.Clone(s.parents), Objects: maps.Clone(s.objects),
+	return apply.Live{Complete: s.complete, ParentsSynced: s.complete, Parents: maps.Clone(s.parents), Objects: apply.ObjectsOf(pointers(s.objects)...),
 		Doubts: maps.Clone(s.doubts)}
+}
+
+func pointers(objects map[api.Ref]apply.LiveObject) []*apply.LiveObject {
+	out := make([]*apply.LiveObject, 0, len(objects))
+	for _, lo := range objects {
+		out = append(out, &lo)
+	}
+	return out
 }
 
 // Apply does what a plan says, all or nothing.

@@ -6,20 +6,25 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/fleet"
 )
 
 // observe takes what the members show since the last step.
-func (l *Loop) observe() {
+func (l *Loop) observe(now time.Time) {
 	for _, m := range l.members {
 		if m.conn == nil || !m.dirty {
 			continue
 		}
 		phase, outdated, observed := m.state.Phase, errorText(m.state.Outdated), m.observed
 		m.dirty, m.state, m.observed = false, m.conn.State(), m.conn.Services()
-		l.look(m)
+		if l.mayLookLater(m, now) {
+			m.dirty = true
+		} else {
+			l.look(m)
+		}
 		if m.state.Phase != phase || !reflect.DeepEqual(m.observed, observed) {
 			l.stale.services = true
 		}
@@ -38,12 +43,18 @@ func (l *Loop) observe() {
 	}
 }
 
+// mayLookLater tells that what m holds now is of interest to the next report only: while the bulk lane runs most of it is that
+// lane's own doing, and nothing is planned from it.
+func (l *Loop) mayLookLater(m *member, now time.Time) bool {
+	return m.lanes[Bulk].running && !l.asksForPlan(m) && !l.tells(now)
+}
+
 // look takes what m holds now.
 func (l *Loop) look(m *member) {
 	before := m.live
 	m.live, m.fresh, m.told = m.conn.Live(), false, nil
 	m.deleting = nil
-	for _, o := range m.live.Objects {
+	for o := range m.live.Objects.All() {
 		if o.Deleting && !o.Controlled {
 			m.deleting = append(m.deleting, o)
 		}

@@ -74,7 +74,7 @@ func (l *Loop) mayPlan(m *member, now time.Time) bool {
 // what that changes is not all visible yet, and m is planned again when it is done. While the bulk lane runs, every moment
 // shows something new of its own doing: then only a new wish, new imports or the end of an execution are reasons to plan.
 func (l *Loop) plan(m *member, now time.Time) {
-	asked := m.replan || m.version != l.version || m.plannedFor != l.wish
+	asked := l.asksForPlan(m)
 	at, held := m.plan.Wake()
 	seen := !m.fresh || held && !now.Before(at)
 	if !asked && (!seen || m.lanes[Bulk].running) {
@@ -89,6 +89,11 @@ func (l *Loop) plan(m *member, now time.Time) {
 			m.lanes[n].plan = part(m.plan, n)
 		}
 	}
+}
+
+// asksForPlan tells whether m must be planned again whatever runs.
+func (l *Loop) asksForPlan(m *member) bool {
+	return m.replan || m.version != l.version || m.plannedFor != l.wish
 }
 
 // startPrepare installs what gitfleet needs on m: once when it is reached, and again when its services cannot be

@@ -277,7 +277,7 @@ func (l *Loop) step(ctx context.Context, now time.Time) (told bool) {
 	l.startRender(ctx, now)
 	if l.wish != nil {
 		l.openMembers(ctx, now)
-		l.observe()
+		l.observe(now)
 		l.askClaims()
 		l.decide(now)
 		l.resolveServices(ctx, now)
@@ -286,7 +286,7 @@ func (l *Loop) step(ctx context.Context, now time.Time) (told bool) {
 	} else {
 		l.openRemembered(ctx, now)
 	}
-	if now.Sub(l.Report().Time) < tellEvery && !l.news {
+	if !l.tells(now) {
 		return false
 	}
 	l.stale.report, l.news = false, false
@@ -295,6 +295,11 @@ func (l *Loop) step(ctx context.Context, now time.Time) (told bool) {
 	l.tellConverged(r)
 	l.publishReport(ctx, r)
 	return true
+}
+
+// tells whether this step ends in a report.
+func (l *Loop) tells(now time.Time) bool {
+	return l.news || now.Sub(l.Report().Time) >= tellEvery
 }
 
 // tellConverged tells the log once that a commit is in place everywhere.

@@ -222,7 +222,7 @@ func (m *member) reportObjects(r *report.PlacementOnCluster, set string, targets
 	for _, t := range targets {
 		ref := t.Ref
 		o := report.PlacedObject{Ref: ref, Health: apply.Health{Status: apply.NotFound}, Source: t.Origin, Wait: waits[ref], Error: errorText(errs[ref])}
-		live, seen := m.live.Objects[ref]
+		live, seen := m.live.Objects.Get(ref)
 		if seen {
 			o.Health = live.Health
 		}

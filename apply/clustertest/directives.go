@@ -42,10 +42,10 @@ func aGivenFieldIsSomebodyElses(t *testing.T, s server) {
 	if got := s.value(t, "given", "a", "key"); got != "ours" {
 		t.Errorf("the object was created with %q, want the value of the wish", got)
 	}
-	before := m.Live().Objects[configMapRef("given", "a")].ResourceVersion
+	before := m.sees(configMapRef("given", "a")).ResourceVersion
 	s.patch(t, "given", "a", `{"data":{"key":"theirs"}}`)
 	Eventually(t, "the change is seen", func(context.Context) error {
-		if m.Live().Objects[configMapRef("given", "a")].ResourceVersion == before {
+		if m.sees(configMapRef("given", "a")).ResourceVersion == before {
 			return errors.New("the object looks as before")
 		}
 		return nil
@@ -63,10 +63,10 @@ func aGivenFieldIsSomebodyElses(t *testing.T, s server) {
 func aSuspendedSetIsLeftAsItIs(t *testing.T, s server) {
 	m := s.start(t, nil)
 	m.converge(t, wish(t, "suspended", "1", namespace("suspended"), configMap("suspended", "a", "1"), configMap("suspended", "b", "1")))
-	before := m.Live().Objects[configMapRef("suspended", "b")]
+	before := m.sees(configMapRef("suspended", "b"))
 	s.patch(t, "suspended", "b", `{"data":{"key":"theirs"}}`)
 	Eventually(t, "the change is seen", func(context.Context) error {
-		if m.Live().Objects[configMapRef("suspended", "b")].EntryHash == before.EntryHash {
+		if m.sees(configMapRef("suspended", "b")).EntryHash == before.EntryHash {
 			return errors.New("the object looks as before")
 		}
 		return nil

@@ -72,8 +72,8 @@ func anUnreachableMemberForgetsNothing(t *testing.T, s server) {
 		t.Errorf("the result does not tell that the member is unreachable: %+v", result)
 	}
 	live := m.Live()
-	if _, ok := live.Objects[configMapRef("away", "b")]; !ok || live.Complete {
-		t.Errorf("while it is away: complete %v, known objects %d", live.Complete, len(live.Objects))
+	if _, ok := live.Objects.Get(configMapRef("away", "b")); !ok || live.Complete {
+		t.Errorf("while it is away: complete %v, known objects %d", live.Complete, live.Objects.Len())
 	}
 	m.proxy.SetDown(false)
 	m.converge(t, next)

@@ -26,10 +26,10 @@ func whatIsNotOursStays(t *testing.T, s server) {
 			n := "foreign-" + row.name
 			m := s.start(t, nil)
 			m.converge(t, wish(t, n, "1", namespace(n), configMap(n, "a", "1"), configMap(n, "b", "1")))
-			before := m.Live().Objects[configMapRef(n, "a")]
+			before := m.sees(configMapRef(n, "a"))
 			s.patch(t, n, "a", row.patch)
 			Eventually(t, "the change is seen", func(context.Context) error {
-				if m.Live().Objects[configMapRef(n, "a")] == before {
+				if m.sees(configMapRef(n, "a")) == before {
 					return errors.New("the object looks as before")
 				}
 				return nil

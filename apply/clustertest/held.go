@@ -36,7 +36,7 @@ func aNamespaceWithForeignContentStays(t *testing.T, s server) {
 	Must(s.configMaps("held").Create(t.Context(), Object(t, configMap("held", "theirs", "1")), metav1.CreateOptions{}))(t)
 	s.patch(t, "held", "kept", `{"metadata":{"labels":{"`+api.ApplySetPartOfLabel+`":null}}}`) // what was ours, and shall stay
 	Eventually(t, "the label's loss is seen", func(context.Context) error {
-		if _, there := m.Live().Objects[configMapRef("held", "kept")]; there {
+		if _, there := m.Live().Objects.Get(configMapRef("held", "kept")); there {
 			return errors.New("the object is still labelled")
 		}
 		return nil

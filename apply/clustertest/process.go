@@ -13,6 +13,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/internal/memfleet"
 )
@@ -84,6 +85,12 @@ func (p *process) sent() []string {
 	}
 	p.proxy.Reset()
 	return out
+}
+
+// sees returns an object as the process knows it, or a zero one.
+func (p *process) sees(ref api.Ref) apply.LiveObject {
+	lo, _ := p.Live().Objects.Get(ref)
+	return lo
 }
 
 func (p *process) plan(targets ...apply.Set) apply.Plan {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/apply"
-	"github.com/gitfleet/gitfleet/fleet"
 )
 
 var errNotAsked = errors.New("not looked up yet")
@@ -81,12 +80,7 @@ func (o *Observer) shows(w written) bool {
 	if parent, ok := o.parentVersion(w); ok {
 		return parent
 	}
-	var watch *fleet.Watch
-	o.mu.Lock()
-	if k := o.kinds[w.ref.GroupKind()]; k != nil {
-		watch = k.watch
-	}
-	o.mu.Unlock()
+	watch := o.watchOf(w.ref)
 	if watch == nil || !watch.Synced() {
 		return true // there is nothing to wait for: Live says of this kind that it is not known
 	}
@@ -94,7 +88,7 @@ func (o *Observer) shows(w written) bool {
 	if !found {
 		return w.version == ""
 	}
-	lo := kept.(apply.LiveObject)
+	lo := kept.(*apply.LiveObject)
 	if w.version == "" {
 		return lo.UID != w.uid || lo.Deleting
 	}

@@ -253,13 +253,42 @@ func (o *Observer) watch(k *trackedKind, resource schema.GroupVersionResource) {
 		ReduceMetadata: func(gvk schema.GroupVersionKind, m metav1.Object) any {
 			return o.observe(api.Ref{Group: gvk.Group, Kind: gvk.Kind, Namespace: m.GetNamespace(), Name: m.GetName()}, m)
 		},
+		Minor: onlyNewer,
 	})
 }
 
-func (o *Observer) observe(ref api.Ref, m metav1.Object) apply.LiveObject {
+// onlyNewer tells that all that has changed of an object is its resourceVersion. Whoever writes statuses all day long would
+// else have everything decided anew all day long.
+func onlyNewer(before, now any) bool {
+	b, n := *before.(*apply.LiveObject), now.(*apply.LiveObject)
+	b.ResourceVersion = n.ResourceVersion
+	return b == *n
+}
+
+// newest returns what is known of the object lv as of now, if nothing that was decided on has changed since.
+func (o *Observer) newest(lv apply.LiveObject) apply.LiveObject {
+	if watch := o.watchOf(lv.Ref); watch != nil {
+		if now, found := watch.Get(lv.Ref.Namespace, lv.Ref.Name); found && onlyNewer(&lv, now) {
+			return *now.(*apply.LiveObject)
+		}
+	}
+	return lv
+}
+
+// watchOf returns the watch of an object's kind, nil when there is none.
+func (o *Observer) watchOf(ref api.Ref) *fleet.Watch {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if k := o.kinds[ref.GroupKind()]; k != nil {
+		return k.watch
+	}
+	return nil
+}
+
+func (o *Observer) observe(ref api.Ref, m metav1.Object) *apply.LiveObject {
 	lo := apply.Observe(ref, m)
 	o.texts.object(&lo)
-	return lo
+	return &lo
 }
 
 func reduceParent(u *unstructured.Unstructured) any {

@@ -43,7 +43,7 @@ func BenchmarkLive(b *testing.B) {
 	p := m.(process)
 	defer p.Close()
 	p.Track([]schema.GroupVersionKind{{Version: "v1", Kind: "ConfigMap"}})
-	waitFor(func() bool { live := p.Live(); return live.Complete && len(live.Objects) == objects })
+	waitFor(func() bool { live := p.Live(); return live.Complete && live.Objects.Len() == objects })
 	live := p.Live()
 	perObject := float64(heap()-before) / objects
 	b.Run("nothing changed", func(b *testing.B) {

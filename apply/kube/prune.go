@@ -33,7 +33,7 @@ func (x *execution) prune(ctx context.Context, st step) (apply.Outcome, error) {
 		out.Note = "never was there: its apply was refused" // in the wrong scope, so no request could have made it
 		return out, nil
 	}
-	lv := st.change.Live
+	lv := x.observer.newest(st.change.Live)
 	for range pruneAttempts {
 		if lv.UID == "" {
 			lv, out.Note, err = x.confirm(ctx, t, st)

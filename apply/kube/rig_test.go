@@ -123,7 +123,7 @@ func (p *run) killAt(k int64) {
 func (p *run) sees(t *testing.T, u *unstructured.Unstructured) {
 	t.Helper()
 	clustertest.Eventually(t, "the watch shows "+u.GetName(), func(context.Context) error {
-		lo, ok := p.Live().Objects[api.RefOf(u)]
+		lo, ok := p.Live().Objects.Get(api.RefOf(u))
 		if ours := u.GetLabels()[api.ApplySetPartOfLabel] != ""; ours != ok || ok && !reached(lo.ResourceVersion, u.GetResourceVersion()) {
 			return errors.New("not yet")
 		}
@@ -196,7 +196,7 @@ func (p *run) converge(t *testing.T, sets ...apply.Set) map[string]apply.Outcome
 
 // settled tells that nothing of ours is on its way out.
 func (p *run) settled() bool {
-	for _, lo := range p.Live().Objects {
+	for lo := range p.Live().Objects.All() {
 		if lo.Deleting {
 			return false
 		}

@@ -1,12 +1,10 @@
 package kube
 
 import (
-	"maps"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/apply"
 )
 
@@ -41,37 +39,42 @@ func readContent(w watched, version uint64) reading {
 	return reading{source{w, now}, kept, whole}
 }
 
-// snapshot is the objects of all kinds. A map that was handed out is never changed again; only where nothing is new it is
-// handed out once more.
+// snapshot is the objects of all kinds.
 type snapshot struct {
-	objects map[api.Ref]apply.LiveObject
+	objects apply.Objects
 	of      map[schema.GroupKind]source // what objects was made of
 }
 
 // take brings the snapshot up to readings, each of what is new since the version in s.of. Kinds without one have no objects.
 func (s *snapshot) take(readings map[schema.GroupKind]reading) {
-	own := false // s.objects has not been handed out yet
 	if !s.leadsTo(readings) {
-		n := 0
 		for gk, r := range readings {
 			if !r.whole {
 				r = readContent(r.watch, 0)
 				readings[gk] = r
 			}
-			n += len(r.kept)
 		}
-		s.objects, s.of, own = make(map[api.Ref]apply.LiveObject, n), make(map[schema.GroupKind]source, len(readings)), true
+		s.objects, s.of = apply.ObjectsOf(objectsOf(readings)...), make(map[schema.GroupKind]source, len(readings))
+	} else {
+		s.objects = s.objects.With(objectsOf(readings)...)
 	}
 	for gk, r := range readings {
-		if len(r.kept) > 0 && !own {
-			s.objects, own = maps.Clone(s.objects), true
-		}
-		for _, kept := range r.kept {
-			lo := kept.(apply.LiveObject)
-			s.objects[lo.Ref] = lo
-		}
 		s.of[gk] = r.source
 	}
+}
+
+func objectsOf(readings map[schema.GroupKind]reading) []*apply.LiveObject {
+	n := 0
+	for _, r := range readings {
+		n += len(r.kept)
+	}
+	out := make([]*apply.LiveObject, 0, n)
+	for _, r := range readings {
+		for _, kept := range r.kept {
+			out = append(out, kept.(*apply.LiveObject))
+		}
+	}
+	return out
 }
 
 // leadsTo tells whether readings only add to or replace what s has. A version that another watch had says nothing.
@@ -81,7 +84,7 @@ func (s *snapshot) leadsTo(readings map[schema.GroupKind]reading) bool {
 			return false
 		}
 	}
-	return s.objects != nil
+	return s.of != nil
 }
 
 // listing is what the parents say, in one version. Its maps are handed out, and never changed.
