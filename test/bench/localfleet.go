@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -96,6 +97,20 @@ func (f *localFleet) call(ctx context.Context, stdin *os.File, args ...string) e
 // freeze stops the controllers and the scheduler of every cluster where they are. They hold no lease, and are killed with
 // the fleet.
 func (f *localFleet) freeze() error {
+	pids, err := f.processes("kube-controller-manager", "kube-scheduler")
+	if err != nil {
+		return err
+	}
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			return fmt.Errorf("stop a controller: %w", err)
+		}
+	}
+	return nil
+}
+
+// processes returns the processes of the components of these names, of all clusters.
+func (f *localFleet) processes(names ...string) ([]int, error) {
 	var state struct {
 		Clusters []struct {
 			Components []struct {
@@ -105,26 +120,22 @@ func (f *localFleet) freeze() error {
 		}
 	}
 	data, err := os.ReadFile(filepath.Join(f.dir, "state.json"))
+	if err == nil {
+		err = json.Unmarshal(data, &state)
+	}
 	if err != nil {
-		return fmt.Errorf("state of the local fleet: %w", err)
+		return nil, fmt.Errorf("state of the local fleet: %w", err)
 	}
-	if err := json.Unmarshal(data, &state); err != nil {
-		return fmt.Errorf("state of the local fleet: %w", err)
-	}
-	frozen := 0
+	var pids []int
 	for _, cluster := range state.Clusters {
 		for _, part := range cluster.Components {
-			if part.Name != "kube-controller-manager" && part.Name != "kube-scheduler" {
-				continue
+			if slices.Contains(names, part.Name) {
+				pids = append(pids, part.PID)
 			}
-			if err := syscall.Kill(part.PID, syscall.SIGSTOP); err != nil {
-				return fmt.Errorf("stop %s: %w", part.Name, err)
-			}
-			frozen++
 		}
 	}
-	if frozen < fleetMembers {
-		return fmt.Errorf("found %d controllers and schedulers to stop: the names of components have changed", frozen)
+	if len(pids) < fleetMembers*len(names) {
+		return nil, fmt.Errorf("found %d processes of %s: the names of components have changed", len(pids), strings.Join(names, ", "))
 	}
-	return nil
+	return pids, nil
 }

@@ -13,8 +13,8 @@ import (
 func pushSuite(s settings, shared *sharedFleet) suite {
 	return suite{
 		names: []string{
-			"push-create", "push-create-total", "push-create-cpu", "push-create-bare-rate", "push-create-bare-concurrency",
-			"push-change-all", "push-change-all-total", "push-change-all-cpu",
+			"push-create", "push-create-total", "push-create-cpu", "push-create-cpu-members", "push-create-cpu-all", "push-create-bare-rate", "push-create-bare-concurrency",
+			"push-change-all", "push-change-all-total", "push-change-all-cpu", "push-change-all-cpu-members", "push-change-all-cpu-all",
 			"push-change-one", "push-change-one-total", "restart-idle", "memory-converged", "memory-restarted", "memory-peak",
 		},
 		measure: func(ctx context.Context, notes *notebook) error {
@@ -37,7 +37,8 @@ func pushSuite(s settings, shared *sharedFleet) suite {
 type round struct {
 	*world
 	notes       *notebook
-	concurrency int // of the bare client, on each member; 0 until the best one is known
+	servers     []int // processes of the members
+	concurrency int   // of the bare client, on each member; 0 until the best one is known
 }
 
 // live is one life.
@@ -57,6 +58,9 @@ func (r *round) live(ctx context.Context, s settings, fleet *localFleet) (err er
 		if r.concurrency, err = r.bestConcurrency(ctx); err != nil {
 			return err
 		}
+	}
+	if r.servers, err = fleet.processes("kube-apiserver", "etcd"); err != nil {
+		return err
 	}
 	r.notes.add("push-create-bare-concurrency", float64(r.concurrency), "requests a member", "8", 8)
 	for i, name := range []string{"push-create", "push-change-all"} {
@@ -104,7 +108,7 @@ func (r *round) all(ctx context.Context, name string, n int) error {
 		return err
 	}
 	var limit time.Duration
-	limitUsed, err := used(os.Getpid(), func() (err error) {
+	limitUsed, err := r.used(os.Getpid(), func() (err error) {
 		limit, err = r.bare(ctx, objects, r.concurrency)
 		return err
 	})
@@ -113,7 +117,7 @@ func (r *round) all(ctx context.Context, name string, n int) error {
 	}
 	var out pushed
 	var last time.Time
-	ownUsed, err := used(r.product.cmd.Process.Pid, func() (err error) {
+	ownUsed, err := r.used(r.product.cmd.Process.Pid, func() (err error) {
 		out, last, err = r.fillAndSee(ctx, edition)
 		return err
 	})
@@ -127,7 +131,12 @@ func (r *round) all(ctx context.Context, name string, n int) error {
 	r.notes.addTime(name, last.Sub(rendered), "bare client", limit)
 	r.notes.addTime(name+"-total", last.Sub(out.at), "bare client", limit)
 	each := float64(r.objects()) / float64(time.Second/time.Microsecond)
-	r.notes.add(name+"-cpu", ownUsed.Seconds()/each, "us of processor an object", "bare client", limitUsed.Seconds()/each)
+	note := func(name string, own, limit time.Duration) {
+		r.notes.add(name, own.Seconds()/each, "us of processor an object", "bare client", limit.Seconds()/each)
+	}
+	note(name+"-cpu", ownUsed.client, limitUsed.client)
+	note(name+"-cpu-members", ownUsed.members, limitUsed.members)
+	note(name+"-cpu-all", ownUsed.client+ownUsed.members, limitUsed.client+limitUsed.members)
 	if n == 1 {
 		const goal = 800 // objects a second
 		r.notes.add("push-create-bare-rate", float64(r.objects())/limit.Seconds(), "objects/s", "800/s of the design", goal)
@@ -135,17 +144,35 @@ func (r *round) all(ctx context.Context, name string, n int) error {
 	return r.settle(ctx, out.commit, n)
 }
 
-// used returns how much processor time a process takes while do runs, without its children.
-func used(pid int, do func() error) (time.Duration, error) {
-	before, _, err := processorTime(pid)
+// usage is processor time.
+type usage struct{ client, members time.Duration }
+
+// used returns how much processor time a client, without its children, and the members take while do runs.
+func (r *round) used(pid int, do func() error) (usage, error) {
+	before, err := r.usage(pid)
 	if err != nil {
-		return 0, err
+		return usage{}, err
 	}
 	if err := do(); err != nil {
-		return 0, err
+		return usage{}, err
 	}
-	after, _, err := processorTime(pid)
-	return after - before, err
+	after, err := r.usage(pid)
+	return usage{after.client - before.client, after.members - before.members}, err
+}
+
+// usage returns what has been used so far.
+func (r *round) usage(pid int) (u usage, err error) {
+	if u.client, _, err = processorTime(pid); err != nil {
+		return u, err
+	}
+	for _, server := range r.servers {
+		own, _, err := processorTime(server)
+		if err != nil {
+			return u, err
+		}
+		u.members += own
+	}
+	return u, nil
 }
 
 // bare times the bare client: until the last object is seen, as for gitfleet.
