@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/gitfleet/gitfleet/api/placement/v1beta1"
 )
 
 // Decide chooses the clusters of p among candidates, whose names are unique and whose order does not matter.
@@ -19,9 +17,9 @@ import (
 //
 // A policy that cannot be decided (one that render should have refused) moves nothing: before stays in force as far as
 // its clusters are still candidates, and Scheduled tells what is wrong. Decide never panics and never fails.
-func Decide(p *v1beta1.ClusterResourcePlacement, before Assignment, candidates []Candidate, now time.Time) Decision {
-	rule, err := parsePolicy(p.Spec.Policy)
-	digest := PolicyDigest(p.Spec.Policy)
+func Decide(p Placement, before Assignment, candidates []Candidate, now time.Time) Decision {
+	rule, err := parsePolicy(p.Policy)
+	digest := PolicyDigest(p.Policy)
 	held := setOf(before.Clusters)
 	var d Decision
 	switch {
@@ -34,7 +32,7 @@ func Decide(p *v1beta1.ClusterResourcePlacement, before Assignment, candidates [
 	default:
 		d = pickAll(rule.terms, nil, candidates)
 	}
-	d.Name, d.At = p.Name, now
+	d.Name, d.Namespace, d.At = p.Name, p.Namespace, now
 	slices.SortFunc(d.Verdicts, func(a, b Verdict) int {
 		switch {
 		case a.Selected && !b.Selected:

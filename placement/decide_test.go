@@ -24,10 +24,8 @@ func fleet() []Candidate {
 	}
 }
 
-func placementWith(policy *v1beta1.PlacementPolicy) *v1beta1.ClusterResourcePlacement {
-	p := &v1beta1.ClusterResourcePlacement{Spec: v1beta1.PlacementSpec{Policy: policy}}
-	p.Name = "shop"
-	return p
+func placementWith(policy *v1beta1.PlacementPolicy) Placement {
+	return Placement{Name: "shop", Policy: policy}
 }
 
 func fixed(names ...string) *v1beta1.PlacementPolicy {

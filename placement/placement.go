@@ -2,12 +2,32 @@
 // before and the candidates in; a decision with a reason for every cluster out.
 package placement
 
-import "time"
+import (
+	"time"
+
+	clusterv1beta1 "github.com/gitfleet/gitfleet/api/cluster/v1beta1"
+	"github.com/gitfleet/gitfleet/api/placement/v1beta1"
+)
+
+// Placement is what is to be decided about.
+type Placement struct {
+	Name      string
+	Namespace string // of a ResourcePlacement; empty for a ClusterResourcePlacement
+	Policy    *v1beta1.PlacementPolicy
+	// UnplaceAfter is how long a cluster may fail the required terms until it loses the placement; 0 for ever, as upstream.
+	UnplaceAfter time.Duration
+}
 
 // Candidate is one registered member as scheduling sees it.
 type Candidate struct {
 	Name   string
 	Labels map[string]string
+	Taints []clusterv1beta1.Taint
+	// Properties are what the cluster reports of itself, by name: also those that upstream serves from its resource usage,
+	// such as resources.kubernetes-fleet.io/available-cpu.
+	Properties map[string]string
+	// Ineligible tells why nothing new may be scheduled onto the cluster; empty when it may.
+	Ineligible string
 }
 
 // Assignment is what was decided before: the clusters that hold the placement now, by name, and the PolicyDigest of the
@@ -15,13 +35,28 @@ type Candidate struct {
 type Assignment struct {
 	Clusters     []string `json:"clusters,omitempty"`
 	PolicyDigest string   `json:"policyDigest,omitempty"`
+	// Obsolete are clusters that hold the placement by a policy of before PolicyDigest. They only break ties.
+	Obsolete []string `json:"obsolete,omitempty"`
+	// Waiting are those of Clusters that nothing has been applied to yet: they go first when fewer are asked for.
+	Waiting []string `json:"waiting,omitempty"`
+	// Scores are those of Clusters when PickN chose them, as far as they are known.
+	Scores map[string]Score `json:"scores,omitempty"`
+	// Unmatched says since when clusters of a placement with UnplaceAfter fail the required terms.
+	Unmatched map[string]time.Time `json:"unmatched,omitempty"`
+}
+
+// Score ranks a cluster for PickN: by TopologySpread, then by Affinity.
+type Score struct {
+	Affinity       int `json:"affinityScore"`
+	TopologySpread int `json:"topologySpreadScore"`
 }
 
 // Verdict tells for one cluster whether it was selected and why.
 type Verdict struct {
 	Cluster  string `json:"name"`
 	Selected bool   `json:"selected"`
-	Reason   string `json:"reason"`
+	Score
+	Reason string `json:"reason"`
 }
 
 // Scheduled is the placement's Scheduled condition, in upstream's words.
@@ -39,10 +74,26 @@ const (
 
 // Decision is the outcome for one placement.
 type Decision struct {
-	Name       string     `json:"name"`
-	Scheduled  Scheduled  `json:"scheduled"`
-	Unfilled   int        `json:"unfilled"` // slots that no cluster fills
-	Verdicts   []Verdict  `json:"clusters"` // selected first, then the others, each by name
-	Assignment Assignment `json:"-"`        // what to remember
+	Name      string    `json:"name"`
+	Namespace string    `json:"namespace,omitempty"`
+	Scheduled Scheduled `json:"scheduled"`
+	Unfilled  int       `json:"unfilled"` // slots that no cluster fills
+	// Verdicts are those selected first, PickN's by rank and others by name; then what was scored and not picked, by rank;
+	// then what was filtered out, by name.
+	Verdicts   []Verdict  `json:"clusters"`
+	Assignment Assignment `json:"-"` // what to remember
 	At         time.Time  `json:"-"`
+	// Wake is when the decision may change although nothing else does; zero when it will not.
+	Wake time.Time `json:"-"`
+}
+
+// Key names the placement among all: "name", or "namespace/name" of a ResourcePlacement.
+func (d Decision) Key() string { return Key(d.Namespace, d.Name) }
+
+// Key names a placement among all: "name", or "namespace/name" of a ResourcePlacement.
+func Key(namespace, name string) string {
+	if namespace == "" {
+		return name
+	}
+	return namespace + "/" + name
 }

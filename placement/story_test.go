@@ -53,9 +53,9 @@ func runStory(t *testing.T, path string) {
 			for name, labels := range members {
 				candidates = append(candidates, Candidate{Name: name, Labels: labels})
 			}
-			d := Decide(&p, held, candidates, noon)
+			d := Decide(Placement{Name: p.Name, Policy: p.Spec.Policy}, held, candidates, noon)
 			got := describeDecision(d)
-			if again := describeDecision(Decide(&p, held, shuffled(random, candidates), noon)); again != got {
+			if again := describeDecision(Decide(Placement{Name: p.Name, Policy: p.Spec.Policy}, held, shuffled(random, candidates), noon)); again != got {
 				t.Errorf("%s: the order of members matters (-first +shuffled):\n%s", file.Name, cmp.Diff(got, again))
 			}
 			if diff := cmp.Diff(string(file.Data), got); diff != "" && !*update {

@@ -84,7 +84,7 @@ func confine(d *render.Desired, confinements []Confinement) render.ManifestError
 				}
 				errs = append(errs, render.ManifestError{File: o.Origin.File, Document: o.Origin.Document,
 					Message: fmt.Sprintf("%s is selected by placement %s (%s), which does not act as service account %s, as all must that is written or built below that directory: "+
-						"select it from a placement below the same directory, and not from others", api.RefOf(o.Unstructured), p.Name, p.Origin, bound)})
+						"select it from a placement below the same directory, and not from others", api.RefOf(o.Unstructured), p.Key(), p.Origin, bound)})
 			}
 		}
 	}

@@ -35,7 +35,7 @@ func OfflinePlan(base, head *render.Desired, now time.Time) report.Plan {
 		Moves:      moves(before, after),
 		Errors:     after.errs,
 	}
-	slices.SortFunc(plan.Placements, func(a, b placement.Decision) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(plan.Placements, func(a, b placement.Decision) int { return cmp.Compare(a.Key(), b.Key()) })
 	if len(after.errs) == 0 {
 		plan.Digest = targetsDigest(slices.Collect(maps.Keys(after.registered)), after.targets)
 		plan.Changes = changes(before, after)
@@ -67,9 +67,9 @@ func foresee(d *render.Desired, held map[string]placement.Decision, now time.Tim
 	}
 	var decisions []placement.Decision
 	for _, p := range d.Placements {
-		decision := placement.Decide(p.ClusterResourcePlacement, held[p.Name].Assignment, candidates, now)
+		decision := placement.Decide(subject(p), held[p.Key()].Assignment, candidates, now)
 		decisions = append(decisions, decision)
-		s.decisions[p.Name] = decision
+		s.decisions[p.Key()] = decision
 	}
 	s.targets, s.errs = Targets(d, decisions)
 	return s

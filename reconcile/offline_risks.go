@@ -16,8 +16,8 @@ import (
 func risks(before, after outlook, changes []report.Change) []report.Risk {
 	list := slices.Concat(deleteRisks(changes), confirmRisk(before, after, changes))
 	for _, p := range after.Placements {
-		where := fmt.Sprintf("placement %s (%s, document %d)", p.Name, p.Origin.File, p.Origin.Document)
-		if d := after.decisions[p.Name]; len(d.Assignment.Clusters) == 0 {
+		where := fmt.Sprintf("placement %s (%s, document %d)", p.Key(), p.Origin.File, p.Origin.Document)
+		if d := after.decisions[p.Key()]; len(d.Assignment.Clusters) == 0 {
 			list = append(list, report.Risk{Kind: report.RiskNoCluster, Message: where + " runs on no cluster: " + d.Scheduled.Message})
 		} else if d.Unfilled > 0 {
 			list = append(list, report.Risk{Kind: report.RiskUnfilled, Message: where + ": " + d.Scheduled.Message})

@@ -26,7 +26,7 @@ func (l *Loop) judgeReadiness() {
 
 func (l *Loop) whyUnready(placement string) string {
 	for _, d := range l.schedule.decisions {
-		if d.Name != placement {
+		if d.Key() != placement {
 			continue
 		}
 		for _, cluster := range slices.Sorted(slices.Values(d.Assignment.Clusters)) {

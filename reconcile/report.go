@@ -42,11 +42,11 @@ func (l *Loop) buildReport(now time.Time) report.Report {
 	}
 	before := map[string][]metav1.Condition{}
 	for _, p := range l.Report().Placements {
-		before[p.Name] = p.Conditions
+		before[p.Key()] = p.Conditions
 	}
 	for i, p := range l.wish.Placements {
 		reported := l.reportPlacement(i, p)
-		reported.Conditions = report.Conditions(reported, before[p.Name], now)
+		reported.Conditions = report.Conditions(reported, before[reported.Key()], now)
 		r.Placements = append(r.Placements, reported)
 	}
 	l.reportServices(&r)
@@ -118,8 +118,8 @@ func (l *Loop) leftover(m *member) string {
 }
 
 func (l *Loop) reportPlacement(i int, p render.Placement) report.Placement {
-	remembered := l.memory.Placements[p.Name]
-	r := report.Placement{Name: p.Name, Generation: remembered.Generation, Created: remembered.Created,
+	remembered := l.memory.Placements[p.Key()]
+	r := report.Placement{Name: p.Name, Namespace: p.Namespace, Generation: remembered.Generation, Created: remembered.Created,
 		Decision: l.schedule.decisions[i], Source: where(p.Origin), Suspended: p.Directives.Suspend,
 		DependsOn: p.Directives.DependsOn, Account: p.Directives.ServiceAccount}
 	for _, o := range p.Selected {
@@ -127,7 +127,7 @@ func (l *Loop) reportPlacement(i int, p render.Placement) report.Placement {
 	}
 	for _, cluster := range r.Decision.Assignment.Clusters {
 		if m := l.members[cluster]; m != nil {
-			r.Clusters = append(r.Clusters, l.placed(m, p.Name))
+			r.Clusters = append(r.Clusters, l.placed(m, p.Key()))
 		}
 	}
 	return r

@@ -36,7 +36,7 @@ func (l *Loop) decide(now time.Time) {
 	}
 	remembered := make(map[string]placementMemory, len(l.wish.Placements))
 	for i, p := range l.wish.Placements {
-		m := l.memory.Placements[p.Name]
+		m := l.memory.Placements[p.Key()]
 		if digest := jsonDigest(p.Spec); m.SpecDigest != digest {
 			m.SpecDigest = digest
 			m.Generation++
@@ -45,7 +45,7 @@ func (l *Loop) decide(now time.Time) {
 			m.Created = now
 		}
 		m.Assignment = l.schedule.decisions[i].Assignment
-		remembered[p.Name] = m
+		remembered[p.Key()] = m
 	}
 	l.memory.Placements = remembered
 }
@@ -56,9 +56,9 @@ func (l *Loop) decideOn(w *wish, now time.Time) schedule {
 	var s schedule
 	byName := make(map[string]placement.Decision, len(w.Placements))
 	for _, p := range w.Placements {
-		decision := placement.Decide(p.ClusterResourcePlacement, l.assignment(w.Desired, p), candidates, now)
+		decision := placement.Decide(subject(p), l.assignment(w.Desired, p), candidates, now)
 		s.decisions = append(s.decisions, decision)
-		byName[p.Name] = decision
+		byName[p.Key()] = decision
 	}
 	s.targets = assign(w, byName)
 	s.errs, s.conflicts = doubleOwners(w.Desired, byName)
@@ -70,18 +70,23 @@ func (l *Loop) decideOn(w *wish, now time.Time) schedule {
 	return s
 }
 
+// subject is p as scheduling sees it.
+func subject(p render.Placement) placement.Placement {
+	return placement.Placement{Name: p.Name, Namespace: p.Namespace, Policy: p.Spec.Policy}
+}
+
 // assignment is where p is now: what the members' inventories say and what is remembered, together. A member that cannot
 // be asked has not forgotten anything, and one that could not be reached since the last decision does not know of it. Only
 // clusters that the present policy chose count: a changed policy decides anew.
 func (l *Loop) assignment(d *render.Desired, p render.Placement) placement.Assignment {
 	digest := placement.PolicyDigest(p.Spec.Policy)
 	before := placement.Assignment{PolicyDigest: digest}
-	remembered := l.memory.Placements[p.Name]
+	remembered := l.memory.Placements[p.Key()]
 	for _, member := range d.Members {
 		m := l.members[member.Name]
 		held := remembered.PolicyDigest == digest && slices.Contains(remembered.Clusters, member.Name)
 		if m != nil && m.live.ParentsSynced {
-			parent, ok := m.live.Parents[p.Name]
+			parent, ok := m.live.Parents[p.Key()]
 			held = held || ok && parent.PolicyDigest == digest && parent.Source == sourceName(d.Revision, l.opt.Paths)
 		}
 		if held {

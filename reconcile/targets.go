@@ -23,7 +23,7 @@ func Targets(d *render.Desired, decisions []placement.Decision) (map[string][]ap
 	w := newWish(d)
 	byName := make(map[string]placement.Decision, len(decisions))
 	for _, dec := range decisions {
-		byName[dec.Name] = dec
+		byName[dec.Key()] = dec
 	}
 	if errs, _ := doubleOwners(d, byName); len(errs) > 0 {
 		return nil, errs
@@ -35,15 +35,15 @@ func Targets(d *render.Desired, decisions []placement.Decision) (map[string][]ap
 func assign(w *wish, byName map[string]placement.Decision) map[string][]apply.Set {
 	targets := map[string][]apply.Set{}
 	for _, p := range w.Placements {
-		dec, ok := byName[p.Name]
+		dec, ok := byName[p.Key()]
 		if !ok {
 			continue
 		}
 		set := apply.Set{
-			Name:         p.Name,
+			Name:         p.Key(),
 			Revision:     w.Revision.Commit,
 			PolicyDigest: dec.Assignment.PolicyDigest,
-			Objects:      w.targets[p.Name],
+			Objects:      w.targets[p.Key()],
 			Suspended:    p.Directives.Suspend,
 			Account:      p.Directives.ServiceAccount,
 			DependsOn:    p.Directives.DependsOn,
@@ -113,7 +113,7 @@ func doubleOwners(d *render.Desired, decisions map[string]placement.Decision) (r
 	var errs render.ManifestErrors
 	on := map[string]bool{}
 	for _, o := range overlaps(d) {
-		o.clusters = shared(decisions[o.first.Name].Assignment.Clusters, decisions[o.second.Name].Assignment.Clusters)
+		o.clusters = shared(decisions[o.first.Key()].Assignment.Clusters, decisions[o.second.Key()].Assignment.Clusters)
 		if len(o.clusters) > 0 {
 			errs = append(errs, o.manifestError())
 			for _, cluster := range o.clusters {
@@ -159,7 +159,7 @@ func (o *overlap) manifestError() render.ManifestError {
 		Field:    "spec.resourceSelectors",
 		Message: fmt.Sprintf("placement %q selects %s, which placement %q (%s, document %d) selects too, and both run on %s; "+
 			"let only one of them select it, or keep them on different clusters",
-			o.second.Name, nameObjects(sortedByRef(o.objects)), o.first.Name, o.first.Origin.File, o.first.Origin.Document,
+			o.second.Key(), nameObjects(sortedByRef(o.objects)), o.first.Key(), o.first.Origin.File, o.first.Origin.Document,
 			strings.Join(o.clusters, ", ")),
 	}
 }

@@ -31,7 +31,7 @@ func newWish(d *render.Desired) *wish {
 			}
 		}
 		slices.SortFunc(targets, func(a, b *apply.Target) int { return a.Ref.Compare(b.Ref) })
-		w.targets[p.Name] = targets
+		w.targets[p.Key()] = targets
 		for _, name := range p.Directives.DependsOn {
 			awaited[name] = true
 		}
@@ -42,5 +42,5 @@ func newWish(d *render.Desired) *wish {
 
 // suspends tells whether the wish holds a placement of that name and nothing of it shall be changed.
 func (w *wish) suspends(placement string) bool {
-	return slices.ContainsFunc(w.Placements, func(p render.Placement) bool { return p.Name == placement && p.Directives.Suspend })
+	return slices.ContainsFunc(w.Placements, func(p render.Placement) bool { return p.Key() == placement && p.Directives.Suspend })
 }

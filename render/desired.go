@@ -40,11 +40,21 @@ type Member struct {
 }
 
 // Placement is one placement with the objects its selectors choose, in the order of Desired.Objects.
+//
+// A ResourcePlacement is kept in the form of a ClusterResourcePlacement that has a namespace: both have the same spec.
 type Placement struct {
 	*placementv1beta1.ClusterResourcePlacement
 	Origin     Origin
 	Directives api.PlacementDirectives
 	Selected   []Object
+}
+
+// Key names the placement among all: "name", or "namespace/name" of a ResourcePlacement.
+func (p Placement) Key() string {
+	if p.Namespace == "" {
+		return p.Name
+	}
+	return p.Namespace + "/" + p.Name
 }
 
 // Desired is the wish of one revision. All lists are sorted by name or ref and hold no duplicates.

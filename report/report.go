@@ -93,6 +93,7 @@ type Resources struct {
 // Placement is one placement and what it came to on each cluster.
 type Placement struct {
 	Name       string               `json:"name"`
+	Namespace  string               `json:"namespace,omitempty"` // of a ResourcePlacement
 	Generation int64                `json:"generation"`
 	Created    time.Time            `json:"created,omitzero"`
 	Decision   placement.Decision   `json:"decision"`
@@ -105,6 +106,9 @@ type Placement struct {
 	Account    string               `json:"serviceAccount,omitempty"` // "namespace/name" that it acts as on members
 	Err        string               `json:"error,omitempty"`
 }
+
+// Key names the placement among all: "name", or "namespace/name" of a ResourcePlacement.
+func (p Placement) Key() string { return placement.Key(p.Namespace, p.Name) }
 
 // PlacementOnCluster is one placement on one cluster.
 type PlacementOnCluster struct {
