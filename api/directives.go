@@ -1,6 +1,8 @@
 package api
 
 import (
+	"time"
+
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
@@ -32,6 +34,8 @@ type PlacementDirectives struct {
 	IgnoreFields   []IgnoreRule  // as Directives.IgnoreFields, for all objects of a kind. Sorted
 	ServiceAccount string        // "namespace/name" of the account to act as on the members; empty for gitfleet's own
 	HealthChecks   []HealthCheck // for kinds whose health no rule of gitfleet tells. Sorted by kind
+	// UnplaceAfter is how long a cluster may fail the required terms until it loses the placement; 0 for ever, as upstream.
+	UnplaceAfter time.Duration
 }
 
 // IgnoreRule gives a field of all objects of a kind away.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -64,12 +65,13 @@ func ParseDirectives(annotations map[string]string) (Directives, FieldErrors) {
 //	gitfleet.dev/depends-on: placement/base                  placements only
 //	gitfleet.dev/ignore-fields: "Deployment.apps: spec.replicas"   one kind a line, with one or more fields of it
 //	gitfleet.dev/service-account: team-a/deployer            NAMESPACE/NAME
+//	gitfleet.dev/unplace-after: 10m                          a duration, at least a second
 //	gitfleet.dev/health: |                                   a YAML list of HealthChecks
 //	  - kind: Certificate.cert-manager.io
 //	    current: self.status.conditions.exists(c, c.type == "Ready" && c.status == "True")
 func ParsePlacementDirectives(annotations map[string]string) (PlacementDirectives, FieldErrors) {
 	r := read(annotations, onPlacements)
-	d := PlacementDirectives{Suspend: r.flag(AnnotationSuspend), ServiceAccount: r.account()}
+	d := PlacementDirectives{Suspend: r.flag(AnnotationSuspend), ServiceAccount: r.account(), UnplaceAfter: r.grace()}
 	for _, item := range r.list(AnnotationDependsOn) {
 		dep, err := ParseDependency(item)
 		switch {
@@ -94,11 +96,13 @@ func ParseMemberDirectives(annotations map[string]string) (MemberDirectives, Fie
 	return MemberDirectives{Suspend: r.flag(AnnotationSuspend)}, r.sorted()
 }
 
-// ParseDependency reads placement/NAME, or an object as ParseRef does.
+// ParseDependency reads placement/NAME, placement/NAMESPACE/NAME of a ResourcePlacement, or an object as ParseRef does.
 func ParseDependency(s string) (Dependency, error) {
-	if name, ok := strings.CutPrefix(s, "placement/"); ok && !strings.Contains(name, "/") {
-		if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 {
-			return Dependency{}, fmt.Errorf("%q is no name of a placement: %s", name, strings.Join(problems, "; "))
+	if name, ok := strings.CutPrefix(s, "placement/"); ok && strings.Count(name, "/") <= 1 {
+		for part := range strings.SplitSeq(name, "/") {
+			if problems := validation.IsDNS1123Subdomain(part); len(problems) > 0 {
+				return Dependency{}, fmt.Errorf("%q is no name of a placement: %s", name, strings.Join(problems, "; "))
+			}
 		}
 		return Dependency{Placement: name}, nil
 	}
@@ -153,6 +157,7 @@ var authored = map[string]place{
 	AnnotationSuspend:        onPlacements | onMembers,
 	AnnotationServiceAccount: onPlacements,
 	AnnotationHealth:         onPlacements,
+	AnnotationUnplaceAfter:   onPlacements,
 }
 
 // directiveReader reads the annotations of one document and gathers what is wrong with them.
@@ -274,6 +279,20 @@ func (r *directiveReader) account() string {
 		return ""
 	}
 	return v
+}
+
+// grace reads how long a cluster may fail what is required.
+func (r *directiveReader) grace() time.Duration {
+	v, ok := r.value(AnnotationUnplaceAfter)
+	if !ok {
+		return 0
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil || d < time.Second {
+		r.fail(AnnotationUnplaceAfter, "%s is no duration of a second or more; write 10m or 1h30m", excerpt(v))
+		return 0
+	}
+	return d
 }
 
 // rules reads lines of "KIND.GROUP: FIELD, FIELD".

@@ -29,6 +29,7 @@ const (
 	AnnotationSuspend        = "gitfleet.dev/suspend"
 	AnnotationServiceAccount = "gitfleet.dev/service-account"
 	AnnotationHealth         = "gitfleet.dev/health"
+	AnnotationUnplaceAfter   = "gitfleet.dev/unplace-after"
 
 	// TrailerConfirm in a commit message is the word of a person: the removals that the plan of that digest holds back may
 	// be carried out.

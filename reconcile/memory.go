@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gitfleet/gitfleet/api/placement/v1beta1"
 	"github.com/gitfleet/gitfleet/mcs"
 	"github.com/gitfleet/gitfleet/placement"
 	"github.com/gitfleet/gitfleet/source"
@@ -33,6 +34,8 @@ type placementMemory struct {
 	Generation int64     `json:"generation"` // counts spec changes, as an API server would
 	SpecDigest string    `json:"specDigest"`
 	Created    time.Time `json:"created"`
+	// Spec is what was in force, for what may not be changed afterwards.
+	Spec *v1beta1.PlacementSpec `json:"spec,omitempty"`
 	placement.Assignment
 }
 

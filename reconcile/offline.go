@@ -61,7 +61,7 @@ func foresee(d *render.Desired, held map[string]placement.Decision, now time.Tim
 	for _, o := range d.Objects {
 		s.rendered[api.RefOf(o.Unstructured)] = true
 	}
-	candidates := candidatesOf(d)
+	candidates := gitCandidates(d)
 	for _, c := range candidates {
 		s.registered[c.Name] = true
 	}

@@ -230,7 +230,10 @@ func (l *Loop) due() (first time.Time, ok bool) {
 	if l.stale.report {
 		consider(l.Report().Time.Add(tellEvery))
 	}
-	if l.opt.Hub != nil && l.published == "" || l.guard.waiting {
+	if !l.schedule.wake.IsZero() {
+		consider(l.schedule.wake)
+	}
+	if l.opt.Hub != nil && l.published == "" || l.guard.waiting || l.schedule.pending {
 		consider(l.started.Add(acquaintance))
 	}
 	workers := []*worker{&l.source.render, &l.services.provide, &l.publish}
@@ -279,6 +282,7 @@ func (l *Loop) step(ctx context.Context, now time.Time) (told bool) {
 		l.openMembers(ctx, now)
 		l.observe(now)
 		l.askClaims()
+		l.lookAround(now)
 		l.decide(now)
 		l.resolveServices(ctx, now)
 		l.planMembers(now)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gitfleet/gitfleet/api/placement/v1beta1"
 	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/placement"
 	"github.com/gitfleet/gitfleet/render"
@@ -16,11 +17,14 @@ import (
 
 // schedule is where everything goes.
 type schedule struct {
-	decisions []placement.Decision
-	targets   map[string][]apply.Set
-	errs      render.ManifestErrors
-	digest    string          // of targets, as a plan prints it
-	conflicts map[string]bool // clusters on which two placements own an object: nothing may be planned there
+	candidates []placement.Candidate // what it was decided on
+	wake       time.Time             // when time alone may change it; zero for never
+	pending    bool                  // something is not decided before the whole fleet is known
+	decisions  []placement.Decision
+	targets    map[string][]apply.Set
+	errs       render.ManifestErrors
+	digest     string          // of targets, as a plan prints it
+	conflicts  map[string]bool // clusters on which two placements own an object: nothing may be planned there
 }
 
 // decide schedules the wish in force and remembers the outcome, when anything that it depends on has changed.
@@ -31,7 +35,7 @@ func (l *Loop) decide(now time.Time) {
 	l.stale.schedule = false
 	before := l.schedule
 	l.schedule = l.decideOn(l.wish, now)
-	if l.schedule.digest != before.digest || !reflect.DeepEqual(l.schedule.decisions, before.decisions) || !maps.Equal(l.schedule.conflicts, before.conflicts) {
+	if l.schedule.digest != before.digest || !slices.EqualFunc(l.schedule.decisions, before.decisions, sameDecision) || !maps.Equal(l.schedule.conflicts, before.conflicts) {
 		l.version++
 	}
 	remembered := make(map[string]placementMemory, len(l.wish.Placements))
@@ -44,7 +48,10 @@ func (l *Loop) decide(now time.Time) {
 		if m.Created.IsZero() {
 			m.Created = now
 		}
-		m.Assignment = l.schedule.decisions[i].Assignment
+		m.Spec = &p.Spec
+		if d := l.schedule.decisions[i]; settled(d) {
+			m.Assignment = d.Assignment
+		}
 		remembered[p.Key()] = m
 	}
 	l.memory.Placements = remembered
@@ -52,11 +59,14 @@ func (l *Loop) decide(now time.Time) {
 
 // decideOn schedules w from what the members hold, one decision for each placement in order.
 func (l *Loop) decideOn(w *wish, now time.Time) schedule {
-	candidates := candidatesOf(w.Desired)
-	var s schedule
+	s := schedule{pending: w.picks && !l.knowsFleet(w, now)}
+	s.candidates, s.wake = l.candidates(w, now)
 	byName := make(map[string]placement.Decision, len(w.Placements))
 	for _, p := range w.Placements {
-		decision := placement.Decide(subject(p), l.assignment(w.Desired, p), candidates, now)
+		decision := l.decideOne(w, p, s, now)
+		if !decision.Wake.IsZero() && (s.wake.IsZero() || decision.Wake.Before(s.wake)) {
+			s.wake = decision.Wake
+		}
 		s.decisions = append(s.decisions, decision)
 		byName[p.Key()] = decision
 	}
@@ -70,30 +80,75 @@ func (l *Loop) decideOn(w *wish, now time.Time) schedule {
 	return s
 }
 
+// decideOne decides where p goes. While the fleet is not known whole, a placement that picks the best clusters stays on those
+// that are known to hold it.
+func (l *Loop) decideOne(w *wish, p render.Placement, s schedule, now time.Time) placement.Decision {
+	before := l.assignment(w, p)
+	if !s.pending || !picks(p) {
+		return placement.Decide(subject(p), before, s.candidates, now)
+	}
+	d := placement.Decision{Name: p.Name, Namespace: p.Namespace, Assignment: before, At: now}
+	d.Assignment.Clusters = slices.Concat(before.Clusters, before.Obsolete)
+	for _, cluster := range d.Assignment.Clusters {
+		d.Verdicts = append(d.Verdicts, placement.Verdict{Cluster: cluster, Selected: true, Reason: "kept, until every member has shown what it holds"})
+	}
+	return d
+}
+
+// settled tells whether d says anything new. What is not decided yet stays as it is.
+func settled(d placement.Decision) bool { return d.Scheduled.Status != "" }
+
+// picks tells whether p goes to the best clusters only, so that one that is not known of changes where it goes.
+func picks(p render.Placement) bool {
+	return p.Spec.Policy != nil && p.Spec.Policy.PlacementType == v1beta1.PickN
+}
+
+func sameDecision(a, b placement.Decision) bool {
+	a.At, b.At = time.Time{}, time.Time{}
+	return reflect.DeepEqual(a, b)
+}
+
 // subject is p as scheduling sees it.
 func subject(p render.Placement) placement.Placement {
-	return placement.Placement{Name: p.Name, Namespace: p.Namespace, Policy: p.Spec.Policy}
+	return placement.Placement{Name: p.Name, Namespace: p.Namespace, Policy: p.Spec.Policy, UnplaceAfter: p.Directives.UnplaceAfter}
 }
 
 // assignment is where p is now: what the members' inventories say and what is remembered, together. A member that cannot
 // be asked has not forgotten anything, and one that could not be reached since the last decision does not know of it. Only
-// clusters that the present policy chose count: a changed policy decides anew.
-func (l *Loop) assignment(d *render.Desired, p render.Placement) placement.Assignment {
-	digest := placement.PolicyDigest(p.Spec.Policy)
+// clusters that the present policy chose keep it whatever happens; those of an earlier policy are obsolete.
+func (l *Loop) assignment(w *wish, p render.Placement) placement.Assignment {
+	remembered, digest := l.memory.Placements[p.Key()], w.policies[p.Key()]
 	before := placement.Assignment{PolicyDigest: digest}
-	remembered := l.memory.Placements[p.Key()]
-	for _, member := range d.Members {
-		m := l.members[member.Name]
-		held := remembered.PolicyDigest == digest && slices.Contains(remembered.Clusters, member.Name)
-		if m != nil && m.live.ParentsSynced {
-			parent, ok := m.live.Parents[p.Key()]
-			held = held || ok && parent.PolicyDigest == digest && parent.Source == sourceName(d.Revision, l.opt.Paths)
-		}
-		if held {
+	unchanged := remembered.PolicyDigest == digest
+	if unchanged {
+		before.Scores, before.Unmatched, before.Obsolete = remembered.Scores, remembered.Unmatched, slices.Clone(remembered.Obsolete)
+	}
+	for _, member := range w.Members {
+		known := slices.Contains(remembered.Clusters, member.Name)
+		parent, there, synced := l.parentOn(member.Name, p.Key(), sourceName(w.Revision, l.opt.Paths))
+		switch {
+		case known && unchanged, there && parent.PolicyDigest == digest:
 			before.Clusters = append(before.Clusters, member.Name)
+			if synced && !there {
+				before.Waiting = append(before.Waiting, member.Name)
+			}
+		case known || there:
+			before.Obsolete = append(before.Obsolete, member.Name)
 		}
 	}
+	before.Obsolete = slices.DeleteFunc(before.Obsolete, func(name string) bool { return slices.Contains(before.Clusters, name) })
+	before.Obsolete = slices.Compact(slices.Sorted(slices.Values(before.Obsolete)))
 	return before
+}
+
+// parentOn returns our inventory of a placement on a member, and whether the member's inventories are known.
+func (l *Loop) parentOn(member, placement, source string) (parent apply.Parent, there, synced bool) {
+	m := l.members[member]
+	if m == nil || !m.live.ParentsSynced {
+		return parent, false, false
+	}
+	parent, there = m.live.Parents[placement]
+	return parent, there && parent.Source == source, true
 }
 
 // targetSets is what m shall hold: the placements' sets, the services' set, and an empty set for every inventory there

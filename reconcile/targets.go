@@ -44,7 +44,7 @@ func assign(w *wish, byName map[string]placement.Decision) map[string][]apply.Se
 			Revision:     w.Revision.Commit,
 			PolicyDigest: dec.Assignment.PolicyDigest,
 			Objects:      w.targets[p.Key()],
-			Suspended:    p.Directives.Suspend,
+			Suspended:    p.Directives.Suspend || !settled(dec),
 			Account:      p.Directives.ServiceAccount,
 			DependsOn:    p.Directives.DependsOn,
 		}
@@ -56,15 +56,6 @@ func assign(w *wish, byName map[string]placement.Decision) map[string][]apply.Se
 		slices.SortFunc(sets, func(a, b apply.Set) int { return strings.Compare(a.Name, b.Name) })
 	}
 	return targets
-}
-
-// candidatesOf returns the registered members as scheduling sees them.
-func candidatesOf(d *render.Desired) []placement.Candidate {
-	candidates := make([]placement.Candidate, len(d.Members))
-	for i, m := range d.Members {
-		candidates[i] = placement.Candidate{Name: m.Name, Labels: m.Labels}
-	}
-	return candidates
 }
 
 func sortedByRef(objects []render.Object) []render.Object {

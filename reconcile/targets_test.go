@@ -38,7 +38,8 @@ func placementOf(name string, objects ...string) render.Placement {
 }
 
 func decided(name string, clusters ...string) placement.Decision {
-	return placement.Decision{Name: name, Assignment: placement.Assignment{Clusters: clusters, PolicyDigest: "digest of " + name}}
+	return placement.Decision{Name: name, Scheduled: placement.Scheduled{Status: yes},
+		Assignment: placement.Assignment{Clusters: clusters, PolicyDigest: "digest of " + name}}
 }
 
 // describeTargets prints one line a set: "cluster set@revision (digest): objects".

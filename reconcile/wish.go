@@ -5,20 +5,25 @@ import (
 	"slices"
 
 	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/placement"
 	"github.com/gitfleet/gitfleet/render"
 )
 
 // wish is one rendered revision with what is prepared of it once, for all clusters and all events. It is immutable.
 type wish struct {
 	*render.Desired
-	targets   map[string][]*apply.Target // by placement, each by ref
-	rules     *apply.HealthRules         // how the health of its objects is judged
-	awaited   []string                   // placements that another placement or an object depends on, sorted
-	confirmed []string                   // plan digests that people confirmed in the commits up to this one
+	targets    map[string][]*apply.Target // by placement, each by ref
+	rules      *apply.HealthRules         // how the health of its objects is judged
+	policies   map[string]string          // digest of the policy, by placement
+	awaited    []string                   // placements that another placement or an object depends on, sorted
+	picks      bool                       // a placement of it goes to the best clusters only
+	properties map[string]bool            // of members that policies ask for
+	confirmed  []string                   // plan digests that people confirmed in the commits up to this one
 }
 
 func newWish(d *render.Desired) *wish {
-	w := &wish{Desired: d, targets: make(map[string][]*apply.Target, len(d.Placements))}
+	w := &wish{Desired: d, properties: propertiesOf(d.Placements),
+		targets: make(map[string][]*apply.Target, len(d.Placements)), policies: make(map[string]string, len(d.Placements))}
 	awaited := map[string]bool{}
 	for _, p := range d.Placements {
 		targets := make([]*apply.Target, len(p.Selected))
@@ -32,10 +37,12 @@ func newWish(d *render.Desired) *wish {
 		}
 		slices.SortFunc(targets, func(a, b *apply.Target) int { return a.Ref.Compare(b.Ref) })
 		w.targets[p.Key()] = targets
+		w.policies[p.Key()] = placement.PolicyDigest(p.Spec.Policy)
 		for _, name := range p.Directives.DependsOn {
 			awaited[name] = true
 		}
 	}
+	w.picks = slices.ContainsFunc(d.Placements, picks)
 	w.awaited = slices.Sorted(maps.Keys(awaited))
 	return w
 }

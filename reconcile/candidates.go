@@ -1,0 +1,161 @@
+package reconcile
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	clusterv1beta1 "github.com/gitfleet/gitfleet/api/cluster/v1beta1"
+	"github.com/gitfleet/gitfleet/api/placement/v1beta1"
+	"github.com/gitfleet/gitfleet/fleet"
+	"github.com/gitfleet/gitfleet/placement"
+	"github.com/gitfleet/gitfleet/render"
+)
+
+// lostAfter is how long a member must be out of reach until nothing new is scheduled onto it: upstream's limit for a heartbeat.
+const lostAfter = 5 * time.Minute
+
+// gitCandidates returns the registered members as scheduling sees them in Git alone.
+func gitCandidates(d *render.Desired) []placement.Candidate {
+	candidates := make([]placement.Candidate, len(d.Members))
+	for i, m := range d.Members {
+		candidates[i] = placement.Candidate{Name: m.Name, Labels: m.Labels, Taints: m.Spec.Taints}
+	}
+	return candidates
+}
+
+// candidates returns the members that w registers as scheduling sees them, and when time alone will change that.
+func (l *Loop) candidates(w *wish, now time.Time) (candidates []placement.Candidate, wake time.Time) {
+	candidates = gitCandidates(w.Desired)
+	for i := range candidates {
+		c := &candidates[i]
+		m := l.members[c.Name]
+		if m == nil {
+			continue // not opened yet, so nothing speaks against it
+		}
+		c.Properties = m.properties(w.properties)
+		since, reason := l.outOfReach(m)
+		switch lost := since.Add(lostAfter); {
+		case reason == "":
+		case !now.Before(lost):
+			c.Ineligible = fmt.Sprintf("out of reach since %s, longer than %s: %s", since.UTC().Format(time.RFC3339), lostAfter, reason)
+		case wake.IsZero() || lost.Before(wake):
+			wake = lost
+		}
+	}
+	return candidates, wake
+}
+
+// outOfReach tells since when m cannot be reached, and why; the reason is empty while it can, or is being tried for the first
+// time.
+func (l *Loop) outOfReach(m *member) (since time.Time, reason string) {
+	remembered := l.memory.Members[m.name]
+	switch {
+	case m.conn == nil && m.err != nil && !m.opening:
+		return remembered.Created, m.err.Error()
+	case m.conn == nil || m.state.Phase != fleet.Unreachable:
+		return since, ""
+	}
+	since = remembered.Created
+	for _, seen := range []time.Time{remembered.LastSeen, m.state.LastSeen} {
+		if seen.After(since) {
+			since = seen
+		}
+	}
+	return since, errorText(m.state.Err)
+}
+
+// properties returns those of m's properties that are asked for, as upstream names them, as last seen.
+func (m *member) properties(wanted map[string]bool) map[string]string {
+	if len(wanted) == 0 || m.conn == nil {
+		return nil
+	}
+	all := map[string]string{}
+	if m.state.Version != "" {
+		all[clusterv1beta1.PropertyVersion] = m.state.Version
+	}
+	if offers, known := m.conn.Resources(); known {
+		all[clusterv1beta1.PropertyNodeCount] = strconv.Itoa(offers.Nodes)
+		amount := func(kind string, a fleet.Amount) {
+			for name, q := range map[string]resource.Quantity{"cpu": a.CPU, "memory": a.Memory} {
+				all[clusterv1beta1.PropertyResourcePrefix+kind+"-"+name] = q.String()
+			}
+		}
+		amount("total", offers.Capacity)
+		amount("allocatable", offers.Allocatable)
+		if offers.Available != nil {
+			amount("available", *offers.Available)
+		}
+	}
+	maps.DeleteFunc(all, func(name, _ string) bool { return !wanted[name] })
+	return all
+}
+
+// propertiesOf returns the names of the properties that policies ask for: others wake nobody.
+func propertiesOf(placements []render.Placement) map[string]bool {
+	names := map[string]bool{}
+	term := func(t v1beta1.ClusterSelectorTerm) {
+		if t.PropertySelector != nil {
+			for _, e := range t.PropertySelector.MatchExpressions {
+				names[e.Name] = true
+			}
+		}
+		if t.PropertySorter != nil {
+			names[t.PropertySorter.Name] = true
+		}
+	}
+	for _, p := range placements {
+		if p.Spec.Policy == nil || p.Spec.Policy.Affinity == nil || p.Spec.Policy.Affinity.ClusterAffinity == nil {
+			continue
+		}
+		affinity := p.Spec.Policy.Affinity.ClusterAffinity
+		if affinity.Required != nil {
+			for _, t := range affinity.Required.ClusterSelectorTerms {
+				term(t)
+			}
+		}
+		for _, preferred := range affinity.Preferred {
+			term(preferred.Preference)
+		}
+	}
+	return names
+}
+
+// lookAround finds out whether scheduling sees the members otherwise than it did, or has waited for long enough.
+func (l *Loop) lookAround(now time.Time) {
+	if l.stale.schedule {
+		return
+	}
+	s := &l.schedule
+	candidates, _ := l.candidates(l.wish, now)
+	due := !s.wake.IsZero() && !now.Before(s.wake)
+	if due || !reflect.DeepEqual(candidates, s.candidates) || s.pending && l.knowsFleet(l.wish, now) {
+		l.stale.schedule = true
+	}
+}
+
+// knowsFleet tells whether every member has shown what it holds, and what w's policies ask of it, or that it cannot: until
+// then a placement that picks the best clusters might pick others than those that hold it.
+func (l *Loop) knowsFleet(w *wish, now time.Time) bool {
+	if !now.Before(l.started.Add(acquaintance)) {
+		return true
+	}
+	return !slices.ContainsFunc(w.Members, func(r render.Member) bool {
+		m := l.members[r.Name]
+		switch {
+		case m == nil, m.opening:
+			return true
+		case m.conn == nil, m.state.Phase == fleet.Unreachable:
+			return false
+		case m.state.Phase != fleet.Ready || !m.live.ParentsSynced:
+			return true
+		}
+		offers, known := m.conn.Resources()
+		return len(w.properties) > 0 && !known && offers.Problem == nil
+	})
+}
