@@ -138,6 +138,39 @@ func TestSplitList(t *testing.T) {
 	}
 }
 
+func TestUnplaceAfter(t *testing.T) {
+	for in, want := range map[string]string{
+		"10m": "10m0s", "1h30m": "1h30m0s", "1s": "1s",
+		"": "error: is empty", "999ms": "error: is no duration", "-1h": "error: is no duration", "10": "error: is no duration", "soon": "error: is no duration",
+	} {
+		d, errs := ParsePlacementDirectives(map[string]string{AnnotationUnplaceAfter: in})
+		got := d.UnplaceAfter.String()
+		if errs != nil {
+			got = "error: " + errs.Error()
+		}
+		message, failed := strings.CutPrefix(want, "error: ")
+		if failed != (errs != nil) || failed && (!strings.Contains(got, message) || d.UnplaceAfter != 0) || !failed && got != want {
+			t.Errorf("%q: %s, want %s", in, got, want)
+		}
+	}
+}
+
+// TestPlacementDependencies: a placement is named by its name, a ResourcePlacement with its namespace.
+func TestPlacementDependencies(t *testing.T) {
+	for in, want := range map[string]string{
+		"placement/base": "base", "placement/web/base": "web/base",
+		"placement/a/b/c": "", "placement/Base": "", "placement/": "", "placement//base": "", "placement/web/": "",
+	} {
+		d, err := ParseDependency(in)
+		if d.Placement != want || (err == nil) != (want != "") {
+			t.Errorf("%q: placement %q, %v; want %q", in, d.Placement, err, want)
+		}
+		if err == nil && d.String() != in {
+			t.Errorf("%q prints as %q", in, d)
+		}
+	}
+}
+
 // TestDirectivesSkipOthers: what has no prefix of ours is nobody's mistake here, and nothing said is nothing wished.
 func TestDirectivesSkipOthers(t *testing.T) {
 	others := map[string]string{"example.com/wave": "x", "gitfleet.dev.example.com/wave": "x", "wave": "x"}

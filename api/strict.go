@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	kjson "sigs.k8s.io/json"
 )
@@ -64,6 +65,58 @@ func CheckFields(content map[string]any, like any) FieldErrors {
 	return c.errs
 }
 
+// CheckRequired returns the fields that the Go type of like always has and content lacks: those whose JSON tag does not let them
+// be left out, as in a CustomResourceDefinition made of that type. It is meant for types of this repository: those of
+// Kubernetes say nothing by their tags. Fields of the wrong type are CheckFields' concern; so is a mapping with an unknown
+// field, which probably is the missing one with a wrong name.
+func CheckRequired(content map[string]any, like any) FieldErrors {
+	c := checker{}
+	c.required("", content, reflect.TypeOf(like))
+	return c.errs
+}
+
+func (c *checker) required(path string, v any, t reflect.Type) {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if reflect.PointerTo(t).Implements(unmarshaler) {
+		return
+	}
+	switch v := v.(type) {
+	case []any:
+		for i, e := range v {
+			if t.Kind() == reflect.Slice {
+				c.required(fmt.Sprintf("%s[%d]", path, i), e, t.Elem())
+			}
+		}
+	case map[string]any:
+		if t.Kind() == reflect.Struct {
+			c.requiredFields(path, v, t)
+		}
+	}
+}
+
+func (c *checker) requiredFields(path string, m map[string]any, t reflect.Type) {
+	fields := map[string]reflect.Type{}
+	collect(t, fields)
+	misnamed := false
+	for key := range m {
+		misnamed = misnamed || fields[key] == nil
+	}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		value := m[name]
+		switch {
+		case name == "" || name == "-":
+		case value != nil:
+			c.required(join(path, name), value, f.Type)
+		case !misnamed && !strings.Contains(options, "omitempty") && !strings.Contains(options, "omitzero"):
+			c.fail(join(path, name), "is missing")
+		}
+	}
+}
+
 type checker struct {
 	hide bool // values must not be shown
 	errs FieldErrors
@@ -73,7 +126,10 @@ func (c *checker) fail(path, format string, args ...any) {
 	c.errs = append(c.errs, FieldError{Field: path, Message: fmt.Sprintf(format, args...)})
 }
 
-var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
+var (
+	unmarshaler = reflect.TypeFor[json.Unmarshaler]()
+	quantity    = reflect.TypeFor[resource.Quantity]()
+)
 
 // value compares v with t. A null counts as absent, as it does for the API server.
 func (c *checker) value(path string, v any, t reflect.Type) {
@@ -103,6 +159,9 @@ func (c *checker) value(path string, v any, t reflect.Type) {
 // custom lets a type that decodes itself (quantities, times, int-or-string) have its say.
 func (c *checker) custom(path string, v any, t reflect.Type) {
 	data, err := json.Marshal(v)
+	if s, ok := v.(string); ok && t == quantity {
+		_, err = ParseQuantity(s)
+	}
 	if err == nil {
 		err = json.Unmarshal(data, reflect.New(t).Interface())
 	}

@@ -47,6 +47,8 @@ func TestCheckFields(t *testing.T) {
 			"data.c: must be a base64 string, not a number",
 			"stringData.pin: must be a string, not a number; quote it",
 			"type: must be a string, not a list"}},
+		{"quantities that would take minutes to read", `{"spec":{"template":{"spec":{"containers":[{"resources":{"limits":{"cpu":"1e-2000000000","memory":"1e3"}}}]}}}}`, appsv1.Deployment{}, []string{
+			`spec.template.spec.containers[0].resources.limits.cpu: "1e-2000000000" is not a valid Quantity: its exponent has more than three digits`}},
 		{"nothing near", `{"xyzzy":1}`, corev1.Secret{}, []string{"xyzzy: unknown field; remove it or mend its name"}},
 		{"a pointer to the type will do", `{"spec":{"policy":{"placementTyp":"PickAll"}}}`, &placementv1beta1.ClusterResourcePlacement{}, []string{
 			"spec.policy.placementTyp: unknown field; did you mean placementType?"}},
@@ -130,4 +132,37 @@ func FuzzCheckFields(f *testing.F) {
 // them floats of a whole value, which CheckFields accepts.
 func knownDifference(theirs error) bool {
 	return theirs != nil && strings.Contains(theirs.Error(), "cannot unmarshal number")
+}
+
+func TestCheckRequired(t *testing.T) {
+	tests := []struct {
+		reason, in string
+		want       []string
+	}{
+		{"nothing is missing", `{"metadata":{},"spec":{"resourceSelectors":[{"group":"","version":"v1","kind":"Namespace"}]}}`, nil},
+		{"an empty list is there", `{"spec":{"resourceSelectors":[]}}`, nil},
+		{"what can be left out is not asked for", `{"spec":{"resourceSelectors":[],"policy":{},"strategy":{"rollingUpdate":{}}}}`, nil},
+		{"a null counts as absent", `{"spec":null}`, []string{"spec: is missing"}},
+		{"everything in a list, with its index", `{"spec":{"resourceSelectors":[{"group":"","version":"v1","kind":"Namespace"},{"name":"a"}]}}`, []string{
+			"spec.resourceSelectors[1].group: is missing", "spec.resourceSelectors[1].version: is missing", "spec.resourceSelectors[1].kind: is missing"}},
+		{"through pointers, and types of Kubernetes that do tell", `{"spec":{"resourceSelectors":[],"policy":{"affinity":{"clusterAffinity":{
+			"requiredDuringSchedulingIgnoredDuringExecution":{"clusterSelectorTerms":[{"labelSelector":{"matchExpressions":[{"key":"a"}]}}]},
+			"preferredDuringSchedulingIgnoredDuringExecution":[{"weight":0}]}}}}}`, []string{
+			"spec.policy.affinity.clusterAffinity.requiredDuringSchedulingIgnoredDuringExecution.clusterSelectorTerms[0].labelSelector.matchExpressions[0].operator: is missing",
+			"spec.policy.affinity.clusterAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].preference: is missing"}},
+		{"a field with a wrong name is reported once", `{"spec":{"resourceSelector":[{}],"policy":{"topologySpreadConstraints":[{}]}}}`, []string{
+			"spec.policy.topologySpreadConstraints[0].topologyKey: is missing"}},
+		{"wrong types are not entered", `{"spec":{"resourceSelectors":{"a":{}},"policy":[{}],"strategy":{"rollingUpdate":{"maxSurge":{}}}}}`, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.reason, func(t *testing.T) {
+			var got []string
+			for _, e := range CheckRequired(decode(t, tt.in), placementv1beta1.ClusterResourcePlacement{}) {
+				got = append(got, e.Error())
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("want - got +:\n%s", diff)
+			}
+		})
+	}
 }

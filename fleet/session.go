@@ -230,9 +230,6 @@ func (s *Session) NamespacedResources(ctx context.Context, verbs ...string) ([]*
 	return s.catalog.namespaced(ctx, verbs)
 }
 
-// Nodes returns the number of nodes, as last seen; known is false until they were counted for the first time.
-func (s *Session) Nodes() (n int, known bool) { return s.nodes.count() }
-
 // Definition is what is kept of a CustomResourceDefinition.
 type Definition struct {
 	ResourceVersion string

@@ -21,13 +21,13 @@ func TestReadyMemberTellsItsVersionAndNodes(t *testing.T) {
 	if s := m.State(); s.Version == "" || s.LastSeen.IsZero() || s.Err != nil || m.Name() != "member-1" {
 		t.Errorf("state %+v", s)
 	}
-	m.await("the nodes are counted", func() bool { n, known := m.Nodes(); return known && n == 0 })
+	m.await("the nodes are counted", func() bool { r, known := m.Resources(); return known && r.Nodes == 0 })
 	m.create(nodes, "", "apiVersion: v1\nkind: Node\nmetadata: {name: n1}")
-	m.await("the new node is counted", func() bool { n, _ := m.Nodes(); return n == 1 })
+	m.await("the new node is counted", func() bool { r, _ := m.Resources(); return r.Nodes == 1 })
 	m.proxy.SetDown(true)
 	m.await("the member is missed", func() bool { return m.State().Phase == Unreachable })
-	if n, known := m.Nodes(); n != 1 || !known {
-		t.Errorf("%d nodes (%t) while unreachable, want the last count", n, known)
+	if r, known := m.Resources(); r.Nodes != 1 || !known {
+		t.Errorf("%d nodes (%t) while unreachable, want the last count", r.Nodes, known)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -26,6 +27,8 @@ import (
 
 var (
 	placements = placementv1beta1.GroupVersion.WithResource("clusterresourceplacements")
+	local      = placementv1beta1.GroupVersion.WithResource("resourceplacements")
+	namespaces = corev1.SchemeGroupVersion.WithResource("namespaces")
 	members    = clusterv1beta1.GroupVersion.WithResource("memberclusters")
 )
 
@@ -87,17 +90,18 @@ func (p *process) sent() []string {
 	return list
 }
 
-// names returns what is on the hub, as "clusterresourceplacements/NAME" and "memberclusters/NAME".
+// names returns what is on the hub, as "clusterresourceplacements/NAME", "resourceplacements/NAMESPACE/NAME" and
+// "memberclusters/NAME".
 func (c cluster) names(t *testing.T) []string {
 	t.Helper()
 	var names []string
-	for _, gvr := range []schema.GroupVersionResource{placements, members} {
+	for _, gvr := range []schema.GroupVersionResource{placements, local, members} {
 		list, err := c.Resource(gvr).List(t.Context(), metav1.ListOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, u := range list.Items {
-			names = append(names, gvr.Resource+"/"+u.GetName())
+			names = append(names, gvr.Resource+"/"+keyOf(&u).String())
 		}
 	}
 	slices.Sort(names)

@@ -8,9 +8,22 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
+// key names an object among those of its kind.
+type key struct{ namespace, name string }
+
+// String prints k as people write it: "name", or "namespace/name".
+func (k key) String() string {
+	if k.namespace == "" {
+		return k.name
+	}
+	return k.namespace + "/" + k.name
+}
+
+func keyOf(u *unstructured.Unstructured) key { return key{u.GetNamespace(), u.GetName()} }
+
 // live is an object on the hub, reduced to what deciding needs.
 type live struct {
-	name            string
+	key
 	uid             types.UID
 	resourceVersion string
 	generation      int64
@@ -25,7 +38,7 @@ type live struct {
 // observe reduces u. It shares u's spec and status, which nobody modifies.
 func observe(u *unstructured.Unstructured) live {
 	l := live{
-		name: u.GetName(), uid: u.GetUID(), resourceVersion: u.GetResourceVersion(), generation: u.GetGeneration(),
+		key: keyOf(u), uid: u.GetUID(), resourceVersion: u.GetResourceVersion(), generation: u.GetGeneration(),
 		labels: u.GetLabels(), annotations: u.GetAnnotations(), spec: u.Object["spec"], finalizers: u.GetFinalizers(),
 		deleting: u.GetDeletionTimestamp() != nil,
 	}

@@ -26,6 +26,8 @@ import (
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
+var webID = placementv1beta1.ResourceIdentifier{Group: "apps", Version: "v1", Kind: "Deployment", Namespace: "shop", Name: "web"}
+
 // shop is a wish of one placement on two of three members, and the report on it when all is well.
 func shop() (*render.Desired, report.Report) {
 	deployment := &unstructured.Unstructured{}
@@ -37,7 +39,11 @@ func shop() (*render.Desired, report.Report) {
 	for i, name := range []string{"one", "three", "two"} {
 		m := &clusterv1beta1.MemberCluster{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"region": "r" + name[:1]}}}
 		desired.Members = append(desired.Members, render.Member{MemberCluster: m})
-		r.Members = append(r.Members, report.Member{Name: name, Joined: "True", LastSeen: start, Nodes: &i})
+		r.Members = append(r.Members, report.Member{Name: name, Joined: "True", LastSeen: start, Nodes: &i, Version: "v1.37.0", Resources: &report.Resources{
+			Capacity:    map[string]string{"cpu": "8", "memory": "17Gi"},
+			Allocatable: map[string]string{"cpu": "8", "memory": "16Gi"},
+			Available:   map[string]string{"cpu": "3920m", "memory": "12Gi"},
+		}})
 	}
 	crp := &placementv1beta1.ClusterResourcePlacement{
 		ObjectMeta: metav1.ObjectMeta{Name: "shop", Annotations: map[string]string{"kubectl.kubernetes.io/last-applied-configuration": "{}", "team": "web"}},
@@ -49,7 +55,7 @@ func shop() (*render.Desired, report.Report) {
 	desired.Placements = []render.Placement{{ClusterResourcePlacement: crp, Selected: []render.Object{{Unstructured: deployment}}}}
 	ref := api.RefOf(deployment)
 	p := report.Placement{
-		Name: "shop", Generation: 3, Selected: []api.Ref{ref},
+		Name: "shop", Generation: 3, Resources: []placementv1beta1.ResourceIdentifier{webID},
 		Decision: placement.Decision{
 			Name:      "shop",
 			Scheduled: placement.Scheduled{Status: "True", Reason: "SchedulingPolicyFulfilled", Message: "found all the clusters"},
@@ -63,6 +69,15 @@ func shop() (*render.Desired, report.Report) {
 	p.Conditions = report.Conditions(p, nil, start)
 	r.Placements = []report.Placement{p}
 	return desired, r
+}
+
+// conditions computes the conditions of every placement anew.
+func conditions(r report.Report) report.Report {
+	r.Placements = slices.Clone(r.Placements)
+	for i, p := range r.Placements {
+		r.Placements[i].Conditions = report.Conditions(p, nil, r.Time)
+	}
+	return r
 }
 
 // again recomputes the conditions of the only placement after change.
@@ -157,13 +172,62 @@ resources: apps/v1 Deployment shop/web
 		t.Errorf("status on the hub's generation 1 (-want +got):\n%s", diff)
 	}
 	member := find(t, Objects(desired, r), "MemberCluster", "two")
-	status = member.StatusOn(nil, 1)
-	if _, there := status["resourceUsage"]; there {
-		t.Errorf("an unknown resource usage is published: %v", status)
+	data, err = yaml.Marshal(member.StatusOn(nil, 1))
+	if err != nil {
+		t.Fatal(err)
 	}
-	nodes, _, _ := unstructured.NestedString(status, "properties", "kubernetes-fleet.io/node-count", "value")
-	if nodes != "2" {
-		t.Errorf("node count is %q, want 2", nodes)
+	want = `agentStatus:
+- conditions:
+  - lastTransitionTime: "2026-01-02T03:04:05Z"
+    message: ""
+    reason: InternalMemberClusterJoined
+    status: "True"
+    type: Joined
+  - lastTransitionTime: "2026-01-02T03:04:05Z"
+    message: ""
+    reason: InternalMemberClusterHealthy
+    status: "True"
+    type: Healthy
+  lastReceivedHeartbeat: "2026-01-02T03:04:05Z"
+  type: MemberAgent
+conditions:
+- lastTransitionTime: "2026-01-02T03:04:05Z"
+  message: its API server answers
+  reason: MemberClusterJoined
+  status: "True"
+  type: Joined
+- lastTransitionTime: "2026-01-02T03:04:05Z"
+  message: credentials are there
+  reason: MemberClusterReadyToJoin
+  status: "True"
+  type: ReadyToJoin
+properties:
+  k8s.io/k8s-version:
+    observationTime: "2026-01-02T03:04:05Z"
+    value: v1.37.0
+  kubernetes-fleet.io/node-count:
+    observationTime: "2026-01-02T03:04:05Z"
+    value: "2"
+resourceUsage:
+  allocatable:
+    cpu: "8"
+    memory: 16Gi
+  available:
+    cpu: 3920m
+    memory: 12Gi
+  capacity:
+    cpu: "8"
+    memory: 17Gi
+  observationTime: "2026-01-02T03:04:05Z"
+`
+	if diff := cmp.Diff(want, string(data)); diff != "" {
+		t.Errorf("status of a member (-want +got):\n%s", diff)
+	}
+	unseen := find(t, Objects(desired, report.Report{Time: start, Members: []report.Member{{Name: "two"}}}), "MemberCluster", "two").StatusOn(nil, 1)
+	for _, field := range []string{"resourceUsage", "properties", "agentStatus"} {
+		if value, there := unseen[field]; there {
+			t.Errorf("%s is published though nothing is known: %v", field, value)
+		}
 	}
 }
 
@@ -197,7 +261,7 @@ func TestStatusIsAFixedPoint(t *testing.T) {
 	for _, o := range Objects(desired, r) {
 		first[o.Body.GetName()+o.Body.GetKind()] = o.StatusOn(nil, 1)
 	}
-	later := again(r, start.Add(time.Hour), func(*report.Placement) {})
+	later := again(r, start.Add(59*time.Second), func(*report.Placement) {})
 	later.Placements[0].Conditions = report.Conditions(later.Placements[0], nil, later.Time) // as after a restart
 	for i := range later.Members {
 		later.Members[i].LastSeen = later.Time
@@ -215,7 +279,7 @@ func TestStatusRemembersWhenThingsChanged(t *testing.T) {
 	before := find(t, Objects(desired, r), "ClusterResourcePlacement", "shop").StatusOn(nil, 1)
 	r = again(r, start.Add(time.Minute), func(p *report.Placement) {
 		p.Clusters[1].Healthy = "False"
-		p.Clusters[1].Objects = []report.PlacedObject{{Ref: p.Selected[0], Health: apply.Health{Status: apply.InProgress, Message: "1 of 2"}}}
+		p.Clusters[1].Objects = []report.PlacedObject{{Ref: p.Clusters[0].Objects[0].Ref, Health: apply.Health{Status: apply.InProgress, Message: "1 of 2"}}}
 	})
 	o := find(t, Objects(desired, r), "ClusterResourcePlacement", "shop")
 	var s placementv1beta1.PlacementStatus
@@ -238,17 +302,47 @@ func TestStatusRemembersWhenThingsChanged(t *testing.T) {
 	}
 }
 
-func TestStatusOfAnInvalidPlacementKeepsWhatWas(t *testing.T) {
+// TestStatusOfAPlacementThatIsNotDecided starts a new process, which does not know what the hub shows.
+func TestStatusOfAPlacementThatIsNotDecided(t *testing.T) {
 	desired, r := shop()
 	before := find(t, Objects(desired, r), "ClusterResourcePlacement", "shop").StatusOn(nil, 1)
-	r = again(r, start.Add(time.Minute), func(p *report.Placement) { p.Generation, p.Err = 4, "no such kind" })
-	var s placementv1beta1.PlacementStatus
-	decode(find(t, Objects(desired, r), "ClusterResourcePlacement", "shop").StatusOn(before, 2), &s)
-	if c := s.Conditions[0]; c.Status != metav1.ConditionFalse || c.Reason != report.InvalidResourceSelectors || c.ObservedGeneration != 2 {
-		t.Errorf("Scheduled is %+v, want False at the hub's generation 2", c)
-	}
-	if c := s.Conditions[4]; c.Type != placementv1beta1.ConditionApplied || c.Status != metav1.ConditionTrue || c.ObservedGeneration != 1 {
-		t.Errorf("%+v, want Applied as it was, at the hub's generation 1", c)
+	var was placementv1beta1.PlacementStatus
+	decode(before, &was)
+	for name, tc := range map[string]struct {
+		change   func(*report.Placement)
+		want     metav1.Condition
+		clusters []placementv1beta1.ClusterStatus
+	}{
+		"Invalid": {func(p *report.Placement) { p.Err = "no such kind" },
+			metav1.Condition{Status: metav1.ConditionFalse, Reason: "InvalidResourceSelectors"}, was.PlacementStatuses},
+		"Pending": {func(p *report.Placement) { p.Decision = placement.Decision{} },
+			metav1.Condition{Status: metav1.ConditionUnknown, Reason: "SchedulePending"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := again(r, start.Add(time.Minute), func(p *report.Placement) {
+				p.Generation, p.Conditions, p.Clusters = 4, nil, nil
+				tc.change(p)
+			})
+			r.Placements[0].Conditions = report.Conditions(r.Placements[0], nil, r.Time)
+			var s placementv1beta1.PlacementStatus
+			status := find(t, Objects(desired, r), "ClusterResourcePlacement", "shop").StatusOn(before, 2)
+			decode(status, &s)
+			if c := s.Conditions[0]; c.Status != tc.want.Status || c.Reason != tc.want.Reason || c.ObservedGeneration != 2 {
+				t.Errorf("Scheduled is %+v, want %+v at the hub's generation 2", c, tc.want)
+			}
+			if diff := cmp.Diff(was.Conditions[1:], s.Conditions[1:]); diff != "" {
+				t.Errorf("the chain, at the hub's generation 1 (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tc.clusters, s.PlacementStatuses); diff != "" {
+				t.Errorf("placementStatuses (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(was.SelectedResources, s.SelectedResources); diff != "" {
+				t.Errorf("selectedResources (-want +got):\n%s", diff)
+			}
+			if again := find(t, Objects(desired, r), "ClusterResourcePlacement", "shop").StatusOn(status, 2); !reflect.DeepEqual(again, status) {
+				t.Errorf("publishing the same again changes something:\n%s", cmp.Diff(status, again))
+			}
+		})
 	}
 }
 
@@ -266,46 +360,95 @@ func TestUnfilledSlots(t *testing.T) {
 	}
 }
 
-func TestMemberStatus(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		member report.Member
-		want   string
+// memberOn returns what the hub shows of m after before, and whether that is something else.
+func memberOn(t *testing.T, m report.Member, spec clusterv1beta1.MemberClusterSpec, now time.Time, before map[string]any) (shown map[string]any, changed bool) {
+	t.Helper()
+	m.Name = "one"
+	desired := &render.Desired{Members: []render.Member{{MemberCluster: &clusterv1beta1.MemberCluster{ObjectMeta: metav1.ObjectMeta{Name: "one"}, Spec: spec}}}}
+	shown = Objects(desired, report.Report{Time: now, Members: []report.Member{m}})[0].StatusOn(before, 1)
+	return shown, !reflect.DeepEqual(shown, before)
+}
+
+func decodeMember(status map[string]any) clusterv1beta1.MemberClusterStatus {
+	var s clusterv1beta1.MemberClusterStatus
+	decode(status, &s)
+	return s
+}
+
+func TestHeartbeat(t *testing.T) {
+	two, three, slow := 2, 3, int32(600)
+	calm := func(m *report.Member) {}
+	for name, tc := range map[string]struct {
+		reason  string
+		spec    clusterv1beta1.MemberClusterSpec
+		after   time.Duration
+		change  func(*report.Member)
+		renewed bool
 	}{
-		{"in touch", report.Member{Joined: "True"}, "Joined=True MemberClusterJoined, ReadyToJoin=True MemberClusterReadyToJoin"},
-		{"without credentials", report.Member{Joined: "False", Message: "no context"}, "Joined=False MemberClusterNotReadyToJoin, ReadyToJoin=False MemberClusterNotReadyToJoin"},
-		{"out of reach", report.Member{Joined: "Unknown", Message: "refused"}, "Joined=Unknown MemberClusterJoinStateUnknown, ReadyToJoin=True MemberClusterReadyToJoin"},
-		{"nothing known", report.Member{}, "Joined=Unknown MemberClusterJoinStateUnknown, ReadyToJoin=True MemberClusterReadyToJoin"},
+		"Soon":       {reason: "a heartbeat alone is no change", after: 59 * time.Second, change: calm},
+		"Minute":     {reason: "nobody is told that a member was last seen more than a minute ago when it was not", after: time.Minute, change: calm, renewed: true},
+		"Slow":       {reason: "the spec may ask for less", spec: clusterv1beta1.MemberClusterSpec{HeartbeatPeriodSeconds: &slow}, after: 599 * time.Second, change: calm},
+		"SlowAndOld": {reason: "but gets that", spec: clusterv1beta1.MemberClusterSpec{HeartbeatPeriodSeconds: &slow}, after: 600 * time.Second, change: calm, renewed: true},
+		"Changed":    {reason: "what is written anyway is up to date", after: time.Second, change: func(m *report.Member) { m.Nodes = &three }, renewed: true},
+		"Resources": {reason: "so is it with other resources", after: time.Second, renewed: true,
+			change: func(m *report.Member) {
+				m.Resources = &report.Resources{Available: map[string]string{"cpu": "1"}}
+			}},
+		"Lost": {reason: "a lost member was last seen when it was, which is told at once", after: time.Hour, renewed: true,
+			change: func(m *report.Member) { m.Joined, m.LastSeen = "Unknown", start.Add(time.Hour-time.Second) }},
 	} {
-		var got []string
-		for _, c := range memberStatus(tt.member, metav1.NewTime(start)).Conditions {
-			got = append(got, fmt.Sprintf("%s=%s %s", c.Type, c.Status, c.Reason))
-		}
-		if s := strings.Join(got, ", "); s != tt.want {
-			t.Errorf("%s: %s, want %s", tt.name, s, tt.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			m := report.Member{Joined: "True", LastSeen: start, Nodes: &two, Resources: &report.Resources{Available: map[string]string{"cpu": "2"}}}
+			before, _ := memberOn(t, m, tc.spec, start, nil)
+			now := start.Add(tc.after)
+			m.LastSeen = now
+			tc.change(&m)
+			after, changed := memberOn(t, m, tc.spec, now, before)
+			if changed != tc.renewed {
+				t.Fatalf("%s: changed is %v:\n%s", tc.reason, changed, cmp.Diff(before, after))
+			}
+			want := start
+			if tc.renewed {
+				want = m.LastSeen
+			}
+			s := decodeMember(after)
+			if got := s.AgentStatus[0].LastReceivedHeartbeat.Time; !got.Equal(want) {
+				t.Errorf("%s: last seen %v, want %v", tc.reason, got, want)
+			}
+			if got := s.ResourceUsage.ObservationTime.Time; !got.Equal(want) {
+				t.Errorf("%s: resources observed %v, want %v", tc.reason, got, want)
+			}
+			if got := s.AgentStatus[0].Conditions[0].LastTransitionTime.Time; !got.Equal(start) {
+				t.Errorf("%s: the agent joined at %v, want %v", tc.reason, got, start)
+			}
+			if _, again := memberOn(t, m, tc.spec, now, after); again {
+				t.Error("publishing the same again changes something")
+			}
+		})
 	}
 }
 
-func TestHeartbeatIsRenewedWithAChangeOnly(t *testing.T) {
+// TestLostMember goes on for hours without a word from it, and forgets nothing of what was known.
+func TestLostMember(t *testing.T) {
 	two := 2
-	m := report.Member{Joined: "True", LastSeen: start, Nodes: &two}
-	status := memberStatus(m, metav1.NewTime(start))
-	before := Object{Member: &status}.StatusOn(nil, 1)
-	heartbeat := func(m report.Member) string {
-		m.LastSeen = start.Add(time.Minute)
-		s := memberStatus(m, metav1.NewTime(start.Add(time.Minute)))
-		var got clusterv1beta1.MemberClusterStatus
-		decode(Object{Member: &s}.StatusOn(before, 1), &got)
-		return got.AgentStatus[0].LastReceivedHeartbeat.Sub(start).String()
+	m := report.Member{Joined: "True", LastSeen: start, Nodes: &two, Version: "v1.37.0", Resources: &report.Resources{Available: map[string]string{"cpu": "2"}}}
+	before, _ := memberOn(t, m, clusterv1beta1.MemberClusterSpec{}, start, nil)
+	m = report.Member{Joined: "Unknown", Message: "refused", LastSeen: start} // as after a restart
+	lost, changed := memberOn(t, m, clusterv1beta1.MemberClusterSpec{}, start.Add(time.Minute), before)
+	if !changed {
+		t.Fatal("nothing tells that the member is lost")
 	}
-	if got := heartbeat(m); got != "0s" {
-		t.Errorf("without a change the heartbeat moves by %s", got)
+	if _, changed := memberOn(t, m, clusterv1beta1.MemberClusterSpec{}, start.Add(5*time.Hour), lost); changed {
+		t.Error("a member that nobody hears is written about")
 	}
-	three := 3
-	m.Nodes = &three
-	if got := heartbeat(m); got != "1m0s" {
-		t.Errorf("with another node count the heartbeat moves by %s, want 1m0s", got)
+	m.LastSeen = time.Time{} // as with a new state directory
+	lost, _ = memberOn(t, m, clusterv1beta1.MemberClusterSpec{}, start.Add(6*time.Hour), lost)
+	s, was := decodeMember(lost), decodeMember(before)
+	if diff := cmp.Diff(was.Properties, s.Properties); diff != "" {
+		t.Errorf("properties (-before +after):\n%s", diff)
+	}
+	if len(s.AgentStatus) != 1 || !s.AgentStatus[0].LastReceivedHeartbeat.Time.Equal(start) || s.ResourceUsage.Available.Cpu().String() != "2" {
+		t.Errorf("what was last seen is not there any more: %+v", s)
 	}
 }
 
@@ -344,6 +487,24 @@ func TestCapStatus(t *testing.T) {
 	small := placementv1beta1.PlacementStatus{Conditions: []metav1.Condition{{Message: "fine"}}}
 	if capStatus(&small, limit); small.Conditions[0].Message != "fine" {
 		t.Errorf("a small status is touched: %+v", small)
+	}
+}
+
+// TestCapStatusForgetsFieldsFirst: which fields drifted is what is missed least.
+func TestCapStatusForgetsFieldsFirst(t *testing.T) {
+	var s placementv1beta1.PlacementStatus
+	for i := range 20 {
+		c := placementv1beta1.ClusterStatus{ClusterName: fmt.Sprint("m", i)}
+		for range 20 {
+			c.DriftedPlacements = append(c.DriftedPlacements, placementv1beta1.DriftedResourcePlacement{
+				ObservedDrifts: make([]placementv1beta1.PatchDetail, 100)})
+		}
+		s.PlacementStatuses = append(s.PlacementStatuses, c)
+	}
+	const limit = 200 << 10
+	before := size(s)
+	if capStatus(&s, limit); before < limit || size(s) > limit || len(s.PlacementStatuses) != 20 || len(s.PlacementStatuses[19].DriftedPlacements) != 20 {
+		t.Errorf("capped from %d to %d bytes with %d clusters, want at most %d with all clusters and drifted objects", before, size(s), len(s.PlacementStatuses), limit)
 	}
 }
 

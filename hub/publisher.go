@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -27,9 +29,10 @@ import (
 
 // Publisher keeps the hub's copies of placements and members as the last report has them.
 type Publisher struct {
-	session *fleet.Session
-	prepare func(context.Context) error
-	kinds   map[schema.GroupVersionKind]*kind
+	session    *fleet.Session
+	namespaces dynamic.ResourceInterface
+	prepare    func(context.Context) error
+	kinds      map[schema.GroupVersionKind]*kind
 
 	mu sync.Mutex // of every kind's ahead, as the writes of one Publish are concurrent
 }
@@ -39,7 +42,15 @@ type kind struct {
 	gvk    schema.GroupVersionKind
 	client dynamic.NamespaceableResourceInterface
 	watch  *fleet.Watch
-	ahead  map[string]ahead // by name
+	ahead  map[key]ahead
+}
+
+// at returns the client for the objects of k beside the one that is named.
+func (k *kind) at(name key) dynamic.ResourceInterface {
+	if name.namespace == "" {
+		return k.client
+	}
+	return k.client.Namespace(name.namespace)
 }
 
 // ahead is what an own write came to, for as long as the watch still shows an older state.
@@ -51,9 +62,11 @@ type ahead struct {
 // NewPublisher starts to watch the hub behind session. prepare installs the definitions of the published kinds
 // (crd.Hub) and makes no request when they are in place; Publish calls it first. The caller closes the session.
 func NewPublisher(session *fleet.Session, prepare func(context.Context) error) *Publisher {
-	p := &Publisher{session: session, prepare: prepare, kinds: map[schema.GroupVersionKind]*kind{}}
+	p := &Publisher{session: session, prepare: prepare, kinds: map[schema.GroupVersionKind]*kind{},
+		namespaces: session.Dynamic().Resource(corev1.SchemeGroupVersion.WithResource("namespaces"))}
 	for gvk, plural := range map[schema.GroupVersionKind]string{
 		placementv1beta1.ClusterResourcePlacementGVK: "clusterresourceplacements",
+		placementv1beta1.ResourcePlacementGVK:        "resourceplacements",
 		clusterv1beta1.MemberClusterGVK:              "memberclusters",
 	} {
 		gvr := gvk.GroupVersion().WithResource(plural)
@@ -64,7 +77,7 @@ func NewPublisher(session *fleet.Session, prepare func(context.Context) error) *
 				Key: "hub/" + plural, Resource: gvr,
 				Reduce: func(u *unstructured.Unstructured) any { return observe(u) },
 			}),
-			ahead: map[string]ahead{},
+			ahead: map[key]ahead{},
 		}
 	}
 	return p
@@ -134,7 +147,7 @@ func (p *Publisher) sorted() []*kind {
 // write is what one object needs.
 type write struct {
 	kind   *kind
-	name   string
+	name   key
 	object *Object // nil: remove it
 	live   *live   // nil: there is none
 	body   bool    // apply metadata and spec
@@ -143,7 +156,7 @@ type write struct {
 // plan compares the wish with what the watches show. It fails as a whole where KubeFleet's hub agent is at work: a
 // placement published there would make that agent place objects too.
 func (p *Publisher) plan(objects []Object) ([]write, error) {
-	there := map[*kind]map[string]live{}
+	there := map[*kind]map[key]live{}
 	for _, k := range p.sorted() {
 		there[k] = p.objects(k)
 		for _, name := range names(there[k]) {
@@ -154,7 +167,7 @@ func (p *Publisher) plan(objects []Object) ([]write, error) {
 	}
 	var writes []write
 	for _, o := range objects {
-		k, name := p.kinds[o.Body.GroupVersionKind()], o.Body.GetName()
+		k, name := p.kinds[o.Body.GroupVersionKind()], keyOf(o.Body)
 		w := write{kind: k, name: name, object: &o}
 		if l, ok := there[k][name]; ok {
 			w.live = &l
@@ -175,13 +188,10 @@ func (p *Publisher) plan(objects []Object) ([]write, error) {
 	return writes, nil
 }
 
-func names(objects map[string]live) []string {
-	var list []string
-	for name := range objects {
-		list = append(list, name)
-	}
-	slices.Sort(list)
-	return list
+func names(objects map[key]live) []key {
+	return slices.SortedFunc(maps.Keys(objects), func(a, b key) int {
+		return cmp.Or(cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name))
+	})
 }
 
 // statusChanged tells whether the status on the hub differs.
@@ -190,12 +200,12 @@ func (w write) statusChanged() bool {
 	return want != nil && !reflect.DeepEqual(want, w.live.status)
 }
 
-// objects returns what there is of a kind, by name: what the watch shows, or what came of our own writes where it lags.
-func (p *Publisher) objects(k *kind) map[string]live {
-	found := map[string]live{}
+// objects returns what there is of a kind: what the watch shows, or what came of our own writes where it lags.
+func (p *Publisher) objects(k *kind) map[key]live {
+	found := map[key]live{}
 	for _, o := range k.watch.Objects() {
 		if l, ok := o.(live); ok {
-			found[l.name] = l
+			found[l.key] = l
 		}
 	}
 	p.mu.Lock()
@@ -262,11 +272,42 @@ func (p *Publisher) applyBody(ctx context.Context, w *write) error {
 	if w.live != nil {
 		body.SetUID(w.live.uid) // of this incarnation, not of one that came after it
 	}
-	answer, err := w.kind.client.Apply(ctx, w.name, body, metav1.ApplyOptions{FieldManager: api.FieldManager, Force: w.live != nil})
+	send := func() (*unstructured.Unstructured, error) {
+		return w.kind.at(w.name).Apply(ctx, w.name.name, body, metav1.ApplyOptions{FieldManager: api.FieldManager, Force: w.live != nil})
+	}
+	answer, err := send()
+	if lacksNamespace(err) {
+		if err := p.createNamespace(ctx, w.name.namespace); err != nil {
+			return err
+		}
+		answer, err = send()
+	}
 	if err != nil {
 		return err
 	}
 	p.wrote(w, answer)
+	return nil
+}
+
+// lacksNamespace tells whether a request failed because the object's namespace does not exist.
+func lacksNamespace(err error) bool {
+	var status apierrors.APIStatus
+	if !apierrors.IsNotFound(err) || !errors.As(err, &status) {
+		return false
+	}
+	details := status.Status().Details
+	return details != nil && details.Kind == "namespaces"
+}
+
+// createNamespace makes room for a ResourcePlacement. The namespace is never removed again: others may use it.
+func (p *Publisher) createNamespace(ctx context.Context, name string) error {
+	namespace := &unstructured.Unstructured{}
+	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	namespace.SetName(name)
+	_, err := p.namespaces.Create(ctx, namespace, metav1.CreateOptions{FieldManager: api.FieldManager})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("create namespace %s: %w", name, err)
+	}
 	return nil
 }
 
@@ -277,9 +318,10 @@ func (p *Publisher) applyStatus(ctx context.Context, w write) error {
 	}
 	u := &unstructured.Unstructured{Object: map[string]any{"status": status}}
 	u.SetGroupVersionKind(w.kind.gvk)
-	u.SetName(w.name)
+	u.SetName(w.name.name)
+	u.SetNamespace(w.name.namespace)
 	u.SetUID(w.live.uid)
-	answer, err := w.kind.client.ApplyStatus(ctx, w.name, u, metav1.ApplyOptions{FieldManager: api.FieldManager, Force: true})
+	answer, err := w.kind.at(w.name).ApplyStatus(ctx, w.name.name, u, metav1.ApplyOptions{FieldManager: api.FieldManager, Force: true})
 	if err != nil {
 		return fmt.Errorf("status: %w", err)
 	}
@@ -289,7 +331,7 @@ func (p *Publisher) applyStatus(ctx context.Context, w write) error {
 
 // remove deletes the object that was seen, and no other.
 func (p *Publisher) remove(ctx context.Context, w write) error {
-	err := w.kind.client.Delete(ctx, w.name, metav1.DeleteOptions{
+	err := w.kind.at(w.name).Delete(ctx, w.name.name, metav1.DeleteOptions{
 		Preconditions: &metav1.Preconditions{UID: &w.live.uid, ResourceVersion: &w.live.resourceVersion},
 	})
 	if err != nil && !apierrors.IsNotFound(err) {

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -30,6 +31,7 @@ var suite = map[string]func(t *testing.T, c cluster){
 	"refuses-where-KubeFleet-runs":        refusesWhereKubeFleetRuns,
 	"killed-before-every-write":           killedBeforeEveryWrite,
 	"no-delete-without-a-complete-answer": noDeleteWithoutACompleteAnswer,
+	"publishes-ResourcePlacements":        publishesResourcePlacements,
 }
 
 func runSuite(t *testing.T, c cluster) {
@@ -69,10 +71,20 @@ func TestReal(t *testing.T) {
 		wantTable(t, f.Kubectl(t, realfleet.Hub, "get", "clusterresourceplacements"),
 			`NAME   GEN   SCHEDULED   SCHEDULEDGEN   APPLIED   APPLIEDGEN   AGE`,
 			`shop   1     True        1              True      1            \S+`)
-		out := f.Kubectl(t, realfleet.Hub, "get", "memberclusters")
-		if !regexp.MustCompile(`(?m)^two\s+True\s+\d+s\s+\S+\s+2\s*$`).MatchString(out) {
-			t.Errorf("kubectl get memberclusters prints\n%s", out)
-		}
+		out := f.Kubectl(t, realfleet.Hub, "get", "memberclusters", "-o", "wide")
+		wantTable(t, out, `NAME    JOINED   AGE\s+MEMBER-AGENT-LAST-SEEN   NODE-COUNT   AVAILABLE-CPU   AVAILABLE-MEMORY   ALLOCATABLE-CPU   ALLOCATABLE-MEMORY`,
+			`one .*`, `three .*`, `two     True     \d+s\s+\S+\s+2            3920m           12Gi               8                 16Gi`)
+		local := desired.Placements[0]
+		local.ClusterResourcePlacement = local.DeepCopy()
+		local.Namespace = "kubectl"
+		both, reported := *desired, r
+		both.Placements = append(slices.Clone(desired.Placements), local)
+		reported.Placements = append(slices.Clone(r.Placements), r.Placements[0])
+		reported.Placements[1].Namespace = "kubectl"
+		p.publish(t, &both, conditions(reported))
+		wantTable(t, f.Kubectl(t, realfleet.Hub, "get", "rp", "-A"),
+			`NAMESPACE   NAME   GEN   SCHEDULED   SCHEDULEDGEN   APPLIED   APPLIEDGEN   AGE`,
+			`kubectl     shop   1     True        1              True      1            \S+`)
 		desired.Placements[0].Spec.Policy.ClusterNames = []string{"one", "three"}
 		p.publish(t, desired, again(r, r.Time.Add(time.Minute), func(p *report.Placement) { p.Generation++ }))
 		wantTable(t, f.Kubectl(t, realfleet.Hub, "get", "crp"), `NAME.*`,
@@ -85,6 +97,10 @@ func wantTable(t *testing.T, out string, lines ...string) {
 	if !regexp.MustCompile(`^` + strings.Join(lines, `\n`) + `\n$`).MatchString(out) {
 		t.Errorf("kubectl prints\n%swant\n%s", out, strings.Join(lines, "\n"))
 	}
+}
+
+func memberPath(name string) string {
+	return "/apis/cluster.kubernetes-fleet.io/v1beta1/memberclusters/" + name + "/status"
 }
 
 const shopPath = "/apis/placement.kubernetes-fleet.io/v1beta1/clusterresourceplacements/shop"
@@ -105,11 +121,18 @@ func writesOnlyWhatDiffers(t *testing.T, c cluster) {
 	for range 3 { // also while the watches may lag behind
 		step("the same report")
 	}
-	r.Time = r.Time.Add(time.Hour)
-	for i := range r.Members {
-		r.Members[i].LastSeen = r.Time
+	later := func(d time.Duration) {
+		r.Time = r.Time.Add(d)
+		for i := range r.Members {
+			r.Members[i].LastSeen = r.Time
+		}
 	}
-	step("the same facts an hour later")
+	later(59 * time.Second)
+	step("the same facts a little later")
+	later(time.Hour)
+	heartbeats := []string{"PATCH " + memberPath("one"), "PATCH " + memberPath("three"), "PATCH " + memberPath("two")}
+	step("the same facts an hour later", heartbeats...)
+	step("and again")
 	r = again(r, r.Time.Add(time.Minute), func(p *report.Placement) { p.Clusters[0].Applied = "False" })
 	step("one changed status", "PATCH "+shopPath+"/status")
 	desired.Placements[0].Spec.Policy.ClusterNames = []string{"one", "three"}
@@ -178,6 +201,61 @@ func leavesForeignObjectsAlone(t *testing.T, c cluster) {
 		t.Errorf("the foreign placement changed from %v to %v", created, now)
 	}
 	c.delete(t, "theirs")
+}
+
+// publishesResourcePlacements publishes a placement of a namespace that the hub lacks, beside one of the same name without,
+// killing the process before every write.
+func publishesResourcePlacements(t *testing.T, c cluster) {
+	desired, r := shop()
+	desired.Members, desired.Placements[0].Name, r.Placements[0].Name = nil, "twin", "twin"
+	local := desired.Placements[0]
+	local.ClusterResourcePlacement = local.DeepCopy()
+	desired.Placements = append(desired.Placements, local)
+	r.Placements = append(r.Placements, r.Placements[0])
+	for k := 1; ; k++ {
+		namespace := fmt.Sprint("local-", k)
+		local.Namespace, r.Placements[1].Namespace = namespace, namespace
+		r = conditions(r)
+		err := c.start(t, refuseFrom(k)).Publish(t.Context(), desired, r)
+		next := c.start(t, nil)
+		next.publish(t, desired, r)
+		want := []string{"clusterresourceplacements/twin", "resourceplacements/" + namespace + "/twin"}
+		if diff := cmp.Diff(want, c.names(t)); diff != "" {
+			t.Fatalf("killed before write %d: on the hub (-want +got):\n%s", k, diff)
+		}
+		c.wantApplied(t, namespace, "twin")
+		next.sent()
+		next.publish(t, desired, r)
+		if sent := next.sent(); len(sent) > 0 {
+			t.Errorf("killed before write %d: converged, and yet sent %v", k, sent)
+		}
+		next.publish(t, &render.Desired{}, report.Report{})
+		if _, err := c.Resource(namespaces).Get(t.Context(), namespace, metav1.GetOptions{}); err != nil {
+			t.Errorf("the namespace is not left alone: %v", err)
+		}
+		if err == nil {
+			if k != 7 { // two objects, each body and status, the namespace, and what it was missed by
+				t.Errorf("%d writes were refused, want 6", k-1)
+			}
+			return
+		}
+	}
+}
+
+// wantApplied checks that a ResourcePlacement has conditions of its own kind.
+func (c cluster) wantApplied(t *testing.T, namespace, name string) {
+	t.Helper()
+	u, err := c.Resource(local).Namespace(namespace).Get(t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
+	for _, condition := range list {
+		if m := condition.(map[string]any); m["type"] == "ResourcePlacementApplied" && m["status"] == "True" {
+			return
+		}
+	}
+	t.Errorf("conditions of %s/%s are %v, want ResourcePlacementApplied", namespace, name, list)
 }
 
 func (c cluster) delete(t *testing.T, name string) {

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,16 +15,28 @@ import (
 
 	clusterv1beta1 "github.com/gitfleet/gitfleet/api/cluster/v1beta1"
 	placementv1beta1 "github.com/gitfleet/gitfleet/api/placement/v1beta1"
+	"github.com/gitfleet/gitfleet/report"
 )
 
 // maxStatus bounds a placement's status, in bytes of JSON. An API server takes objects of about 1.5 MiB, and an object
 // holds spec and managed fields besides.
 const maxStatus = 900 << 10
 
-// capStatus leaves out what does not fit into limit bytes: first objects at the end of selectedResources, down to a
-// quarter of the limit, then clusters, those without a failure first. What is left out is counted in the message of the
-// first condition.
+// longest bounds what capStatus adds to a message.
+const longest = 1024
+
+// capStatus leaves out what does not fit into limit bytes: first which fields drifted, then objects at the end of
+// selectedResources, down to a quarter of the limit, then clusters, those without a failure first. Objects and clusters left
+// out are counted in the message of the first condition.
 func capStatus(s *placementv1beta1.PlacementStatus, limit int) {
+	if size(s) <= limit {
+		return
+	}
+	for _, c := range s.PlacementStatuses {
+		for i := range c.DriftedPlacements {
+			c.DriftedPlacements[i].ObservedDrifts = nil
+		}
+	}
 	if size(s) <= limit {
 		return
 	}
@@ -74,13 +87,6 @@ func size(v any) int {
 	return len(data)
 }
 
-func shorten(s string) string {
-	if len(s) <= longest {
-		return s
-	}
-	return strings.ToValidUTF8(s[:longest-len("…")], "") + "…"
-}
-
 // StatusOn returns o's status as it shall be written over live, the status that the hub shows now, when the object has
 // this generation there. What did not change keeps its time, so that the same report gives the same status, also after
 // a restart. It returns nil when nothing is known.
@@ -93,7 +99,7 @@ func (o Object) StatusOn(live map[string]any, generation int64) map[string]any {
 	case o.Member != nil:
 		var before clusterv1beta1.MemberClusterStatus
 		decode(live, &before)
-		return encode(memberOn(*o.Member, before))
+		return encode(o.memberOn(before))
 	}
 	return nil
 }
@@ -109,16 +115,35 @@ func decode[T any](live map[string]any, into *T) {
 func (o Object) placementOn(before placementv1beta1.PlacementStatus, generation int64) placementv1beta1.PlacementStatus {
 	s := *o.Placement
 	s.Conditions = o.carry(s.Conditions, before.Conditions, generation)
+	switch {
+	case len(s.Conditions) == 0:
+	case s.Conditions[0].Reason == report.InvalidResourceSelectors:
+		// The author must act first: everything else stays as it was.
+		before.Conditions = keepOlder(s.Conditions, before.Conditions)
+		return before
+	case s.Conditions[0].Status == metav1.ConditionUnknown:
+		s.Conditions = keepOlder(s.Conditions, before.Conditions)
+	}
+	old := make(map[string]placementv1beta1.ClusterStatus, len(before.PlacementStatuses))
+	for _, c := range before.PlacementStatuses {
+		old[c.ClusterName] = c
+	}
 	s.PlacementStatuses = slices.Clone(s.PlacementStatuses)
 	for i, c := range s.PlacementStatuses {
-		var old placementv1beta1.ClusterStatus
-		if j := slices.IndexFunc(before.PlacementStatuses, func(b placementv1beta1.ClusterStatus) bool { return b.ClusterName == c.ClusterName }); j >= 0 {
-			old = before.PlacementStatuses[j]
-		}
-		s.PlacementStatuses[i].Conditions = o.carry(c.Conditions, old.Conditions, generation)
-		s.PlacementStatuses[i].FailedPlacements = o.carryFailed(c.FailedPlacements, old.FailedPlacements, generation)
+		s.PlacementStatuses[i].Conditions = o.carry(c.Conditions, old[c.ClusterName].Conditions, generation)
+		s.PlacementStatuses[i].FailedPlacements = o.carryFailed(c.FailedPlacements, old[c.ClusterName].FailedPlacements, generation)
 	}
 	return s
+}
+
+// keepOlder returns conditions followed by those of before that are not among them.
+func keepOlder(conditions, before []metav1.Condition) []metav1.Condition {
+	for _, c := range before {
+		if meta.FindStatusCondition(conditions, c.Type) == nil {
+			conditions = append(conditions, c)
+		}
+	}
+	return conditions
 }
 
 // carry translates observed generations to those of the hub and keeps the times of conditions whose status did not
@@ -145,7 +170,7 @@ func (o Object) carryFailed(failed, before []placementv1beta1.FailedResourcePlac
 	for i, f := range out {
 		var old []metav1.Condition
 		if j := slices.IndexFunc(before, func(b placementv1beta1.FailedResourcePlacement) bool {
-			return b.ResourceIdentifier == f.ResourceIdentifier
+			return reflect.DeepEqual(b.ResourceIdentifier, f.ResourceIdentifier)
 		}); j >= 0 {
 			old = []metav1.Condition{before[j].Condition}
 		}
@@ -154,25 +179,69 @@ func (o Object) carryFailed(failed, before []placementv1beta1.FailedResourcePlac
 	return out
 }
 
-// memberOn keeps the times of everything that did not change. A heartbeat alone is no change, so that a quiet fleet
-// writes nothing; it is renewed together with something else.
-func memberOn(s, before clusterv1beta1.MemberClusterStatus) clusterv1beta1.MemberClusterStatus {
-	s.Conditions = slices.Clone(s.Conditions)
-	for i, c := range s.Conditions {
-		if old := meta.FindStatusCondition(before.Conditions, c.Type); old != nil && old.Status == c.Status {
-			s.Conditions[i].LastTransitionTime = old.LastTransitionTime
+// memberOn keeps the times of conditions that did not change. Where nothing but times would change, what the hub shows stays
+// until its heartbeat is a period old: a fleet at rest writes one status a member a period, and no more however often it is
+// published. A member that is not heard any more writes none. What is not known now stays too, with the time when it was.
+func (o Object) memberOn(before clusterv1beta1.MemberClusterStatus) clusterv1beta1.MemberClusterStatus {
+	s := *o.Member
+	if s.ResourceUsage.ObservationTime.IsZero() {
+		s.ResourceUsage = before.ResourceUsage
+	}
+	if len(s.AgentStatus) == 0 {
+		s.AgentStatus = before.AgentStatus
+	}
+	known := maps.Clone(before.Properties)
+	if known == nil {
+		known = map[string]clusterv1beta1.PropertyValue{}
+	}
+	maps.Copy(known, s.Properties)
+	s.Properties = known
+	s.Conditions = keepTimes(s.Conditions, before.Conditions)
+	s.AgentStatus = slices.Clone(s.AgentStatus)
+	for i, a := range s.AgentStatus {
+		if j := slices.IndexFunc(before.AgentStatus, func(b clusterv1beta1.AgentStatus) bool { return b.Type == a.Type }); j >= 0 {
+			s.AgentStatus[i].Conditions = keepTimes(a.Conditions, before.AgentStatus[j].Conditions)
 		}
 	}
+	if lastHeard(s).Sub(lastHeard(before)) < o.Heartbeat && reflect.DeepEqual(encode(timeless(s)), encode(timeless(before))) {
+		return before
+	}
+	return s
+}
+
+// keepTimes gives conditions whose status did not change the time that they have in before.
+func keepTimes(conditions, before []metav1.Condition) []metav1.Condition {
+	out := slices.Clone(conditions)
+	for i, c := range out {
+		if old := meta.FindStatusCondition(before, c.Type); old != nil && old.Status == c.Status {
+			out[i].LastTransitionTime = old.LastTransitionTime
+		}
+	}
+	return out
+}
+
+// lastHeard is the latest heartbeat in s.
+func lastHeard(s clusterv1beta1.MemberClusterStatus) time.Time {
+	var last time.Time
+	for _, a := range s.AgentStatus {
+		if a.LastReceivedHeartbeat.After(last) {
+			last = a.LastReceivedHeartbeat.Time
+		}
+	}
+	return last
+}
+
+// timeless is s without the times at which it was observed.
+func timeless(s clusterv1beta1.MemberClusterStatus) clusterv1beta1.MemberClusterStatus {
 	s.Properties = maps.Clone(s.Properties)
-	for name, value := range s.Properties {
-		if old, ok := before.Properties[name]; ok && old.Value == value.Value {
-			s.Properties[name] = old
-		}
+	for name, p := range s.Properties {
+		p.ObservationTime = metav1.Time{}
+		s.Properties[name] = p
 	}
-	quiet := s
-	quiet.AgentStatus = before.AgentStatus
-	if reflect.DeepEqual(encode(quiet), encode(before)) {
-		return quiet
+	s.ResourceUsage.ObservationTime = metav1.Time{}
+	s.AgentStatus = slices.Clone(s.AgentStatus)
+	for i := range s.AgentStatus {
+		s.AgentStatus[i].LastReceivedHeartbeat = metav1.Time{}
 	}
 	return s
 }

@@ -3,78 +3,150 @@ package placement
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // term is one cluster selector term: all its requirements must be met. An empty one is met by every cluster.
-type term []requirement
+type term struct {
+	labels     []requirement
+	properties []comparison
+}
 
 // requirement is one condition on one label. Values are sorted and unique.
 type requirement struct {
 	Key      string
 	Operator metav1.LabelSelectorOperator
 	Values   []string
+	wish     string // to follow "term 1"
 }
 
-// match tells whether labels meet any of terms, and which, or else everything that keeps them from it.
+// match tells whether the candidate at position i meets any of terms, and which, or else everything that keeps it from it.
 // No terms at all are met by every cluster, as upstream.
-func match(terms []term, labels map[string]string) (bool, string) {
+func (f *Fleet) match(terms []term, i int) (answer, string) {
 	if len(terms) == 0 {
-		return true, "the policy requires nothing, so every cluster matches"
+		return yes, "the policy requires nothing, so every cluster matches"
 	}
-	var failures []string
-	for i, t := range terms {
-		failed := false
-		for _, r := range t {
-			if reason := r.unmet(labels); reason != "" {
-				failures = append(failures, fmt.Sprintf("%s, term %d %s", reason, i+1, r.wish()))
-				failed = true
-			}
-		}
-		if !failed {
-			return true, t.met(i+1, labels)
+	best := no
+	for n, t := range terms {
+		best = max(best, t.judge(f, i))
+		if best == yes {
+			return yes, t.met(f, i, n+1)
 		}
 	}
-	return false, strings.Join(failures, "; ")
+	var text []byte
+	for n, t := range terms {
+		text = t.appendUnmet(text, f, i, n+1)
+	}
+	return best, string(text)
 }
 
-// met says how labels meet term number n.
-func (t term) met(n int, labels map[string]string) string {
-	if len(t) == 0 {
+// judge tells whether the candidate at position i meets t.
+func (t term) judge(f *Fleet, i int) answer {
+	if !all(t.labels, f.candidates[i].Labels) {
+		return no
+	}
+	least := yes
+	for _, c := range t.properties {
+		least = min(least, c.judge(f, i))
+	}
+	return least
+}
+
+// appendUnmet appends everything that keeps the candidate at position i from t, which is term number n.
+func (t term) appendUnmet(text []byte, f *Fleet, i, n int) []byte {
+	for _, r := range t.labels {
+		if !r.met(f.candidates[i].Labels) {
+			text = appendFailure(text, describe(r.Key, f.candidates[i].Labels), n, r.wish)
+		}
+	}
+	for _, c := range t.properties {
+		if c.judge(f, i) != yes {
+			text = appendFailure(text, c.describe(f, i), n, c.wish)
+		}
+	}
+	return text
+}
+
+func appendFailure(text []byte, fact string, n int, wish string) []byte {
+	if len(text) > 0 {
+		text = append(text, "; "...)
+	}
+	text = append(text, fact...)
+	text = append(text, ", term "...)
+	text = strconv.AppendInt(text, int64(n), 10)
+	text = append(text, ' ')
+	return append(text, wish...)
+}
+
+// met says how the candidate at position i meets t, which is term number n.
+func (t term) met(f *Fleet, i, n int) string {
+	if len(t.labels)+len(t.properties) == 0 {
 		return fmt.Sprintf("term %d is empty, so every cluster matches", n)
 	}
-	facts := make([]string, len(t))
-	for i, r := range t {
-		facts[i] = describe(r.Key, labels)
+	var facts []string
+	for _, r := range t.labels {
+		facts = append(facts, describe(r.Key, f.candidates[i].Labels))
+	}
+	for _, c := range t.properties {
+		facts = append(facts, c.describe(f, i))
 	}
 	return fmt.Sprintf("matches term %d: %s", n, strings.Join(slices.Compact(facts), ", "))
 }
 
-// unmet returns what the labels are when r is not met, and "" when it is. An absent label meets NotIn, as everywhere in
-// Kubernetes.
-func (r requirement) unmet(labels map[string]string) string {
-	value, set := labels[r.Key]
-	var ok bool
-	switch r.Operator {
-	case metav1.LabelSelectorOpIn:
-		ok = set && slices.Contains(r.Values, value)
-	case metav1.LabelSelectorOpNotIn:
-		ok = !set || !slices.Contains(r.Values, value)
-	case metav1.LabelSelectorOpExists:
-		ok = set
-	case metav1.LabelSelectorOpDoesNotExist:
-		ok = !set
+// failsForSure tells whether the candidate at position i is known to meet none of terms. Labels are always known. What a
+// cluster reports counts only while it reports: a property that cannot be seen now may well be as wanted.
+func (f *Fleet) failsForSure(terms []term, i int) bool {
+	c := f.candidates[i]
+	reports := c.Ineligible == "" && len(c.Properties) > 0
+	for _, t := range terms {
+		failsByLabel := !all(t.labels, c.Labels)
+		failsByProperty := reports && slices.ContainsFunc(t.properties, func(c comparison) bool { return c.judge(f, i) == no })
+		if !failsByLabel && !failsByProperty {
+			return false
+		}
 	}
-	if ok {
-		return ""
-	}
-	return describe(r.Key, labels)
+	return true
 }
 
-// wish says what r asks for, to follow "term 1".
-func (r requirement) wish() string {
+// keys adds the keys of the labels and the names of the properties that t asks about.
+func (t term) keys(labels, properties map[string]bool) {
+	for _, r := range t.labels {
+		labels[r.Key] = true
+	}
+	for _, c := range t.properties {
+		properties[c.property] = true
+	}
+}
+
+// all tells whether labels meet every requirement.
+func all(requirements []requirement, labels map[string]string) bool {
+	for _, r := range requirements {
+		if !r.met(labels) {
+			return false
+		}
+	}
+	return true
+}
+
+// met tells whether labels meet r. An absent label meets NotIn, as everywhere in Kubernetes.
+func (r requirement) met(labels map[string]string) bool {
+	value, set := labels[r.Key]
+	switch r.Operator {
+	case metav1.LabelSelectorOpIn:
+		return set && slices.Contains(r.Values, value)
+	case metav1.LabelSelectorOpNotIn:
+		return !set || !slices.Contains(r.Values, value)
+	case metav1.LabelSelectorOpExists:
+		return set
+	}
+	return !set
+}
+
+// wording says what r asks for, to follow "term 1".
+func (r requirement) wording() string {
 	values := strings.Join(r.Values, ", ")
 	switch r.Operator {
 	case metav1.LabelSelectorOpNotIn:

@@ -6,119 +6,292 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gitfleet/gitfleet/api/placement/v1beta1"
 )
 
-// Decide chooses the clusters of p among candidates, whose names are unique and whose order does not matter.
+// Decide chooses the clusters of p among candidates, whose names are unique and whose order does not matter. For many
+// placements over the same candidates, index those once with NewFleet.
 //
 // Decisions are sticky, as upstream: while the policy stays the same (by PolicyDigest), a cluster that holds the
-// placement keeps it whatever becomes of its labels. A changed policy decides afresh. A cluster of before that is no
-// candidate any more leaves the assignment without a verdict, since its registration is gone, not its objects; what
-// happens to those is the caller's to know. A name that PickFixed asks for and no candidate bears gets a verdict too.
+// placement keeps it whatever becomes of its labels, properties, taints and health. A changed policy decides afresh, and
+// who held the placement before wins ties only. A cluster of before that is no candidate any more leaves the assignment
+// without a verdict, since its registration is gone, not its objects; what happens to those is the caller's to know. A
+// name that PickFixed asks for and no candidate bears gets a verdict too.
 //
-// A policy that cannot be decided (one that render should have refused) moves nothing: before stays in force as far as
-// its clusters are still candidates, and Scheduled tells what is wrong. Decide never panics and never fails.
+// What cannot be decided (a policy that render should have refused, a property that is no quantity) moves nothing: before
+// stays in force as far as its clusters are still candidates, and Scheduled tells what is wrong. Decide never panics and
+// never fails.
 func Decide(p Placement, before Assignment, candidates []Candidate, now time.Time) Decision {
-	rule, err := parsePolicy(p.Policy)
-	digest := PolicyDigest(p.Policy)
-	held := setOf(before.Clusters)
-	var d Decision
+	r, err := parsePolicy(p.Policy)
+	labels, properties := r.keys()
+	return index(candidates, labels, properties).decide(p, r, err, before, now)
+}
+
+// Decide chooses the clusters of p, as the function Decide does.
+func (f *Fleet) Decide(p Placement, before Assignment, now time.Time) Decision {
+	r, err := parsePolicy(p.Policy)
+	return f.decide(p, r, err, before, now)
+}
+
+// decide decides by r, unless undecidable tells that it cannot be.
+func (f *Fleet) decide(p Placement, r rule, undecidable error, before Assignment, now time.Time) Decision {
+	s := f.begin(p, r, before, now)
+	var err error
 	switch {
-	case err != nil:
-		d, digest = hold(err, held, candidates), before.PolicyDigest
-	case rule.fixed:
-		d = pickFixed(rule.names, candidates)
-	case before.PolicyDigest == digest:
-		d = pickAll(rule.terms, held, candidates)
+	case undecidable != nil:
+		err = undecidable
+	case r.kind == v1beta1.PickFixed:
+		s.pickFixed()
+	case r.kind == v1beta1.PickN:
+		err = s.pickN()
 	default:
-		d = pickAll(rule.terms, nil, candidates)
+		err = s.pickAll()
 	}
-	d.Name, d.Namespace, d.At = p.Name, p.Namespace, now
-	slices.SortFunc(d.Verdicts, func(a, b Verdict) int {
+	if err != nil {
+		return s.hold(err)
+	}
+	return s.decision
+}
+
+// scheduling is a decision in the making.
+type scheduling struct {
+	*Fleet
+	rule
+	placement Placement
+	before    Assignment
+	now       time.Time
+	held      []bool // by position: who holds the placement by the present policy
+	obsolete  []bool // by position: who holds it by an earlier one
+	class     []int32
+	judged    []judgement    // by class
+	notes     map[int]string // by position: what the grace period has to say of a cluster that holds the placement, or did
+	decision  Decision
+}
+
+// judgement is what the policy says of the clusters of one class.
+type judgement struct {
+	answer answer // to the required terms
+	match  string // which of them is met, or everything that keeps the class from meeting one
+	barred string // everything that keeps new placements off, the terms included; empty when nothing does
+	kept   string // why a cluster of the class keeps the placement although it is barred, once that was asked for
+}
+
+func (f *Fleet) begin(p Placement, r rule, before Assignment, now time.Time) *scheduling {
+	digest := PolicyDigest(p.Policy)
+	s := &scheduling{Fleet: f, rule: r, placement: p, before: before, now: now, notes: map[int]string{}}
+	s.decision = Decision{Name: p.Name, Namespace: p.Namespace, At: now, Assignment: Assignment{PolicyDigest: digest}}
+	s.held, s.obsolete = f.mark(before.Clusters), f.mark(before.Obsolete)
+	if before.PolicyDigest != digest {
+		for i, holds := range s.held {
+			s.obsolete[i] = s.obsolete[i] || holds
+		}
+		clear(s.held)
+	}
+	for i := range f.candidates {
+		s.held[i] = s.held[i] && !f.candidates[i].Leaving
+	}
+	return s
+}
+
+// judge works out what the policy says of every cluster.
+func (s *scheduling) judge() {
+	columns := append(s.columnsOf(s.terms), s.ineligible, s.taints)
+	var members []int
+	s.class, members = s.classes(columns)
+	s.judged = make([]judgement, len(members))
+	for class, i := range members {
+		s.judged[class] = s.judgeOne(i)
+	}
+}
+
+// judgeOne works it out for the candidate at position i.
+func (s *scheduling) judgeOne(i int) judgement {
+	c := s.candidates[i]
+	var j judgement
+	if j.answer, j.match = s.match(s.terms, i); j.answer != yes {
+		j.barred = j.match
+	}
+	if c.Ineligible == "" && len(c.Taints) == 0 {
+		return j
+	}
+	var reasons []string
+	for _, reason := range append([]string{j.barred, c.Ineligible}, untolerated(c.Taints, s.tolerations)...) {
+		if reason != "" {
+			reasons = append(reasons, reason)
+		}
+	}
+	j.barred = strings.Join(reasons, "; ")
+	return j
+}
+
+func (s *scheduling) judgement(i int) *judgement { return &s.judged[s.class[i]] }
+
+// unjudged returns an error when the required terms have no answer for some cluster. Upstream gives up such a cycle.
+func (s *scheduling) unjudged() error {
+	if slices.ContainsFunc(s.judged, func(j judgement) bool { return j.answer == unknown }) {
+		return s.unreadable(s.requiredProperties())
+	}
+	return nil
+}
+
+// pickAll selects every candidate that nothing keeps the placement off, and those that hold it already.
+func (s *scheduling) pickAll() error {
+	s.judge()
+	if err := s.unjudged(); err != nil {
+		return err
+	}
+	s.applyGrace()
+	d := &s.decision
+	d.Verdicts = make([]Verdict, 0, len(s.candidates))
+	for i := range s.candidates {
+		if s.held[i] || s.judgement(i).barred == "" {
+			d.add(s.candidates[i].Name, true, Score{}, s.reason(i))
+		}
+	}
+	chosen := len(d.Verdicts)
+	for i := range s.candidates {
+		if !s.held[i] && s.judgement(i).barred != "" {
+			d.add(s.candidates[i].Name, false, Score{}, s.reason(i))
+		}
+	}
+	d.take(chosen)
+	d.Scheduled = fulfilled("PickAll: %d of %d registered clusters selected", chosen, len(s.candidates))
+	return nil
+}
+
+// reason says why the candidate at position i holds the placement, or why it does not, ranking aside.
+func (s *scheduling) reason(i int) string {
+	j := s.judgement(i)
+	note, noted := s.notes[i]
+	switch {
+	case noted:
+		return note
+	case j.barred == "":
+		return j.match
+	case !s.held[i]:
+		return j.barred
+	case j.kept == "":
+		j.kept = keptAlthough(j.barred)
+	}
+	return j.kept
+}
+
+// pickFixed selects the candidates that are named and eligible. Labels, taints and affinity do not matter to it.
+func (s *scheduling) pickFixed() {
+	d := &s.decision
+	named := s.mark(s.names)
+	var unselected []Verdict
+	var unfit []string
+	for i, c := range s.candidates {
 		switch {
-		case a.Selected && !b.Selected:
-			return -1
-		case b.Selected && !a.Selected:
-			return 1
-		}
-		return strings.Compare(a.Cluster, b.Cluster)
-	})
-	d.Assignment = Assignment{Clusters: d.selected(), PolicyDigest: digest}
-	return d
-}
-
-func setOf(names []string) map[string]bool {
-	set := make(map[string]bool, len(names))
-	for _, name := range names {
-		set[name] = true
-	}
-	return set
-}
-
-// selected returns the names of the selected clusters, in the order of the verdicts.
-func (d Decision) selected() []string {
-	var names []string
-	for _, v := range d.Verdicts {
-		if v.Selected {
-			names = append(names, v.Cluster)
+		case !named[i]:
+			unselected = append(unselected, Verdict{Cluster: c.Name, Reason: "not named in spec.policy.clusterNames"})
+		case c.Ineligible == "":
+			d.add(c.Name, true, Score{}, "named in spec.policy.clusterNames")
+		case s.held[i]:
+			d.add(c.Name, true, Score{}, keptAlthough(c.Ineligible))
+		default:
+			unfit = append(unfit, c.Name)
+			unselected = append(unselected, Verdict{Cluster: c.Name, Reason: "named in spec.policy.clusterNames, but " + c.Ineligible})
 		}
 	}
-	return names
-}
-
-// pickAll selects every candidate that meets a term, and those of held that did when they were chosen.
-func pickAll(terms []term, held map[string]bool, candidates []Candidate) Decision {
-	var d Decision
-	for _, c := range candidates {
-		v := Verdict{Cluster: c.Name}
-		v.Selected, v.Reason = match(terms, c.Labels)
-		if !v.Selected && held[c.Name] {
-			v.Selected = true
-			v.Reason = "kept: chosen earlier under this same policy, and later label changes do not unplace (now " + v.Reason + ")"
-		}
-		d.Verdicts = append(d.Verdicts, v)
-	}
-	d.Scheduled = Scheduled{Status: "True", Reason: Fulfilled,
-		Message: fmt.Sprintf("PickAll: %d of %d registered clusters selected", len(d.selected()), len(candidates))}
-	return d
-}
-
-// pickFixed selects the candidates that are named. Labels and affinity do not matter to it.
-func pickFixed(names []string, candidates []Candidate) Decision {
-	var d Decision
-	missing := setOf(names)
-	for _, c := range candidates {
-		v := Verdict{Cluster: c.Name, Reason: "not named in spec.policy.clusterNames"}
-		if missing[c.Name] {
-			v.Selected, v.Reason = true, "named in spec.policy.clusterNames"
-		}
-		d.Verdicts = append(d.Verdicts, v)
-		delete(missing, c.Name)
-	}
-	unknown := slices.Sorted(maps.Keys(missing))
-	for _, name := range unknown {
-		d.Verdicts = append(d.Verdicts, Verdict{Cluster: name, Reason: "named in spec.policy.clusterNames, " +
+	missing := slices.DeleteFunc(slices.Clone(s.names), func(name string) bool { _, ok := s.find(name); return ok })
+	for _, name := range missing {
+		unselected = append(unselected, Verdict{Cluster: name, Reason: "named in spec.policy.clusterNames, " +
 			"but no MemberCluster has this name: register it or drop the name"})
 	}
-	d.Unfilled = len(unknown)
-	d.Scheduled = Scheduled{Status: "True", Reason: Fulfilled,
-		Message: fmt.Sprintf("PickFixed: all %d named clusters selected", len(names))}
-	if len(unknown) > 0 {
-		d.Scheduled = Scheduled{Status: "False", Reason: Unfulfilled,
-			Message: fmt.Sprintf("PickFixed: %d of %d named clusters selected; no MemberCluster is named %s: register it or drop the name",
-				len(names)-len(unknown), len(names), strings.Join(unknown, ", "))}
+	slices.SortFunc(unselected, func(a, b Verdict) int { return strings.Compare(a.Cluster, b.Cluster) })
+	chosen := len(d.Verdicts)
+	d.Verdicts = append(d.Verdicts, unselected...)
+	d.take(chosen)
+	d.Unfilled = len(missing) + len(unfit)
+	d.Scheduled = fulfilled("PickFixed: all %d named clusters selected", len(s.names))
+	if d.Unfilled == 0 {
+		return
+	}
+	remedies := ""
+	if len(missing) > 0 {
+		remedies += "; no MemberCluster is named " + strings.Join(missing, ", ") + ": register it or drop the name"
+	}
+	if len(unfit) > 0 {
+		remedies += "; not eligible: " + strings.Join(unfit, ", ")
+	}
+	d.Scheduled = unfulfilled("PickFixed: %d of %d named clusters selected%s", chosen, len(s.names), remedies)
+}
+
+// hold leaves everything where it is, because of reason.
+func (s *scheduling) hold(reason error) Decision {
+	d := s.decision
+	d.Verdicts, d.Unfilled, d.Wake = nil, 0, time.Time{}
+	d.Scheduled = unfulfilled("%s", reason)
+	kept := "kept, since the policy cannot be decided: " + reason.Error()
+	idle := "not considered: " + reason.Error()
+	held := s.mark(s.before.Clusters)
+	scores := map[string]Score{}
+	for i, c := range s.candidates {
+		if held[i] {
+			score, known := s.before.Scores[c.Name]
+			if known {
+				scores[c.Name] = score
+			}
+			d.add(c.Name, true, score, kept)
+		}
+	}
+	chosen := len(d.Verdicts)
+	for i, c := range s.candidates {
+		if !held[i] {
+			d.add(c.Name, false, Score{}, idle)
+		}
+	}
+	d.Assignment = Assignment{PolicyDigest: s.before.PolicyDigest}
+	d.take(chosen)
+	d.Assignment.keep(scores, s.unmatched(held))
+	for i, c := range s.candidates {
+		if s.obsolete[i] && !held[i] {
+			d.Assignment.Obsolete = append(d.Assignment.Obsolete, c.Name)
+		}
 	}
 	return d
 }
 
-// hold leaves everything where it is, because reason makes the policy undecidable.
-func hold(reason error, held map[string]bool, candidates []Candidate) Decision {
-	d := Decision{Scheduled: Scheduled{Status: "False", Reason: Unfulfilled, Message: reason.Error()}}
-	for _, c := range candidates {
-		v := Verdict{Cluster: c.Name, Reason: "not considered: " + reason.Error()}
-		if held[c.Name] {
-			v.Selected, v.Reason = true, "kept, since the policy cannot be decided: "+reason.Error()
-		}
-		d.Verdicts = append(d.Verdicts, v)
+// keptAlthough is why a cluster keeps a placement that it would not be given now.
+func keptAlthough(barred string) string {
+	return "kept: chosen earlier under this same policy, and later changes do not unplace (now " + barred + ")"
+}
+
+func fulfilled(format string, args ...any) Scheduled {
+	return Scheduled{Status: "True", Reason: Fulfilled, Message: fmt.Sprintf(format, args...)}
+}
+
+func unfulfilled(format string, args ...any) Scheduled {
+	return Scheduled{Status: "False", Reason: Unfulfilled, Message: fmt.Sprintf(format, args...)}
+}
+
+// add appends a verdict.
+func (d *Decision) add(cluster string, selected bool, score Score, reason string) {
+	d.Verdicts = append(d.Verdicts, Verdict{Cluster: cluster, Selected: selected, Score: score, Reason: reason})
+}
+
+// take notes the clusters of the first n verdicts, which are the selected ones, as assigned.
+func (d *Decision) take(n int) {
+	if n == 0 {
+		return
 	}
-	return d
+	names := make([]string, n)
+	for i, v := range d.Verdicts[:n] {
+		names[i] = v.Cluster
+	}
+	slices.Sort(names)
+	d.Assignment.Clusters = names
+}
+
+// keep notes what else is to be remembered, leaving out what is empty.
+func (a *Assignment) keep(scores map[string]Score, unmatched map[string]time.Time) {
+	if len(scores) > 0 {
+		a.Scores = maps.Clone(scores)
+	}
+	if len(unmatched) > 0 {
+		a.Unmatched = maps.Clone(unmatched)
+	}
 }

@@ -232,19 +232,16 @@ func TestDecideIsSticky(t *testing.T) {
 // TestDecideHoldsWhatItCannotDecide: none of these may be read as "nowhere".
 func TestDecideHoldsWhatItCannotDecide(t *testing.T) {
 	badOperator := requires(labelled("region", "east"), where("region", "Near", "east"))
-	property := requires(nil)
-	property.Affinity.ClusterAffinity.Required.ClusterSelectorTerms[0].PropertySelector = &v1beta1.PropertySelector{}
 	tests := map[string]struct {
 		policy *v1beta1.PlacementPolicy
 		want   string // part of the message
 	}{
-		"PickN":             {&v1beta1.PlacementPolicy{PlacementType: v1beta1.PickN}, `spec.policy.placementType "PickN" is not supported`},
-		"UnknownType":       {&v1beta1.PlacementPolicy{PlacementType: "Roundabout"}, `"Roundabout" is not supported`},
-		"FixedWithoutNames": {fixed(), "spec.policy.clusterNames is empty"},
-		"UnknownOperator":   {badOperator, "clusterSelectorTerms[1].labelSelector: "},
-		"InWithoutValues":   {requires(where("region", metav1.LabelSelectorOpIn)), "clusterSelectorTerms[0].labelSelector: "},
-		"BadKey":            {requires(labelled("not a key", "x")), "clusterSelectorTerms[0].labelSelector: "},
-		"PropertySelector":  {property, "clusterSelectorTerms[0].propertySelector is not supported"},
+		"PickNWithoutNumber": {&v1beta1.PlacementPolicy{PlacementType: v1beta1.PickN}, "spec.policy.numberOfClusters is missing"},
+		"UnknownType":        {&v1beta1.PlacementPolicy{PlacementType: "Roundabout"}, `"Roundabout" is not supported`},
+		"FixedWithoutNames":  {fixed(), "spec.policy.clusterNames is empty"},
+		"UnknownOperator":    {badOperator, "clusterSelectorTerms[1].labelSelector: "},
+		"InWithoutValues":    {requires(where("region", metav1.LabelSelectorOpIn)), "clusterSelectorTerms[0].labelSelector: "},
+		"BadKey":             {requires(labelled("not a key", "x")), "clusterSelectorTerms[0].labelSelector: "},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -28,6 +28,9 @@ type Candidate struct {
 	Properties map[string]string
 	// Ineligible tells why nothing new may be scheduled onto the cluster; empty when it may.
 	Ineligible string
+	// Leaving is set while the cluster is being removed from the fleet: it is ineligible, and holds nothing any more as far
+	// as scheduling goes, but is still one of the clusters that bounds and domains are taken over.
+	Leaving bool
 }
 
 // Assignment is what was decided before: the clusters that hold the placement now, by name, and the PolicyDigest of the

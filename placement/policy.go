@@ -1,9 +1,6 @@
 package placement
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,16 +13,20 @@ import (
 
 // rule is a policy that can be decided.
 type rule struct {
-	fixed bool     // PickFixed; otherwise PickAll
-	names []string // of PickFixed: sorted, unique, at least one
-	terms []term   // of PickAll: one of them must be met; none means every cluster
+	kind        v1beta1.PlacementType
+	names       []string // of PickFixed: sorted, unique, at least one
+	number      int      // of PickN: how many are wanted
+	terms       []term   // one of them must be met; none means every cluster
+	preferences []preference
+	constraints []constraint
+	tolerations []v1beta1.Toleration
 }
 
 // parsePolicy returns the rule in policy, or what makes it undecidable. Every field that would change the outcome and is
 // not understood here is refused: ignoring it would place objects where the author did not want them.
 func parsePolicy(policy *v1beta1.PlacementPolicy) (rule, error) {
 	if policy == nil {
-		return rule{}, nil
+		return rule{kind: v1beta1.PickAll}, nil
 	}
 	switch policy.PlacementType {
 	case v1beta1.PickFixed:
@@ -33,12 +34,42 @@ func parsePolicy(policy *v1beta1.PlacementPolicy) (rule, error) {
 		if len(policy.ClusterNames) == 0 {
 			return rule{}, errors.New("spec.policy.clusterNames is empty: PickFixed needs at least one name")
 		}
-		return rule{fixed: true, names: sorted(policy.ClusterNames)}, nil
+		return rule{kind: v1beta1.PickFixed, names: sorted(policy.ClusterNames)}, nil
 	case "", v1beta1.PickAll:
-		terms, err := parseTerms(requiredTerms(policy))
-		return rule{terms: terms}, err
+		return parseFilters(v1beta1.PickAll, policy)
+	case v1beta1.PickN:
+		return parsePickN(policy)
 	}
-	return rule{}, fmt.Errorf("spec.policy.placementType %q is not supported: use PickAll or PickFixed", policy.PlacementType)
+	return rule{}, fmt.Errorf("spec.policy.placementType %q is not supported: use PickAll, PickN or PickFixed", policy.PlacementType)
+}
+
+// parseFilters returns what keeps clusters out.
+func parseFilters(kind v1beta1.PlacementType, policy *v1beta1.PlacementPolicy) (rule, error) {
+	terms, err := parseTerms(requiredTerms(policy))
+	if err == nil {
+		err = checkTolerations(policy.Tolerations)
+	}
+	return rule{kind: kind, terms: terms, tolerations: policy.Tolerations}, err
+}
+
+func parsePickN(policy *v1beta1.PlacementPolicy) (rule, error) {
+	// No number is not zero: that would take the placement from everywhere.
+	if policy.NumberOfClusters == nil {
+		return rule{}, errors.New("spec.policy.numberOfClusters is missing: PickN needs to know how many clusters to pick")
+	}
+	if *policy.NumberOfClusters < 0 {
+		return rule{}, fmt.Errorf("spec.policy.numberOfClusters is %d: use 0 or more", *policy.NumberOfClusters)
+	}
+	r, err := parseFilters(v1beta1.PickN, policy)
+	if err != nil {
+		return rule{}, err
+	}
+	r.number = int(*policy.NumberOfClusters)
+	if r.preferences, err = parsePreferences(preferredTerms(policy)); err != nil {
+		return rule{}, err
+	}
+	r.constraints, err = parseConstraints(policy.TopologySpreadConstraints)
+	return r, err
 }
 
 func requiredTerms(policy *v1beta1.PlacementPolicy) []v1beta1.ClusterSelectorTerm {
@@ -48,35 +79,49 @@ func requiredTerms(policy *v1beta1.PlacementPolicy) []v1beta1.ClusterSelectorTer
 	return policy.Affinity.ClusterAffinity.Required.ClusterSelectorTerms
 }
 
+func preferredTerms(policy *v1beta1.PlacementPolicy) []v1beta1.PreferredClusterSelector {
+	if policy.Affinity == nil || policy.Affinity.ClusterAffinity == nil {
+		return nil
+	}
+	return policy.Affinity.ClusterAffinity.Preferred
+}
+
 func parseTerms(selectors []v1beta1.ClusterSelectorTerm) ([]term, error) {
 	terms := make([]term, len(selectors))
 	for i, s := range selectors {
 		field := fmt.Sprintf("spec.policy.affinity.clusterAffinity.requiredDuringSchedulingIgnoredDuringExecution.clusterSelectorTerms[%d]", i)
-		if s.PropertySelector != nil {
-			return nil, fmt.Errorf("%s.propertySelector is not supported: select by labels", field)
+		if s.PropertySorter != nil {
+			return nil, fmt.Errorf("%s.propertySorter is for preferred terms only: require a property with propertySelector", field)
 		}
 		if _, err := metav1.LabelSelectorAsSelector(s.LabelSelector); err != nil {
 			return nil, fmt.Errorf("%s.labelSelector: %w", field, err)
 		}
-		terms[i] = parseTerm(s.LabelSelector)
+		properties, err := parseComparisons(field, s.PropertySelector)
+		if err != nil {
+			return nil, err
+		}
+		terms[i] = term{labels: parseLabels(s.LabelSelector), properties: properties}
 	}
 	return terms, nil
 }
 
-// parseTerm returns the requirements of s in canonical order, whatever form and order they were written in.
-func parseTerm(s *metav1.LabelSelector) term {
+// parseLabels returns the requirements of s in canonical order, whatever form and order they were written in.
+func parseLabels(s *metav1.LabelSelector) []requirement {
 	if s == nil {
 		return nil
 	}
-	var t term
+	var list []requirement
 	for key, value := range s.MatchLabels {
-		t = append(t, requirement{Key: key, Operator: metav1.LabelSelectorOpIn, Values: []string{value}})
+		list = append(list, requirement{Key: key, Operator: metav1.LabelSelectorOpIn, Values: []string{value}})
 	}
 	for _, e := range s.MatchExpressions {
-		t = append(t, requirement{Key: e.Key, Operator: e.Operator, Values: sorted(e.Values)})
+		list = append(list, requirement{Key: e.Key, Operator: e.Operator, Values: sorted(e.Values)})
 	}
-	slices.SortFunc(t, requirement.compare)
-	return slices.CompactFunc(t, func(a, b requirement) bool { return a.compare(b) == 0 })
+	for i := range list {
+		list[i].wish = list[i].wording()
+	}
+	slices.SortFunc(list, requirement.compare)
+	return slices.CompactFunc(list, func(a, b requirement) bool { return a.compare(b) == 0 })
 }
 
 func (r requirement) compare(o requirement) int {
@@ -93,56 +138,42 @@ func sorted(values []string) []string {
 	return slices.Compact(slices.Sorted(slices.Values(values)))
 }
 
-// canonicalPolicy is what PolicyDigest hashes. Digests are stored on members, and a digest that changes without the
-// policy having changed schedules everything anew: add fields with omitempty only.
-type canonicalPolicy struct {
-	Type      v1beta1.PlacementType              `json:"type"`
-	Names     []string                           `json:"names,omitempty"`
-	Terms     []string                           `json:"terms,omitempty"`
-	Preferred []v1beta1.PreferredClusterSelector `json:"preferred,omitempty"`
-	Spread    []v1beta1.TopologySpreadConstraint `json:"spread,omitempty"`
-	Tolerate  []v1beta1.Toleration               `json:"tolerate,omitempty"`
-}
-
-// PolicyDigest returns 32 hexadecimal digits that are equal for policies that mean the same, however they are written:
-// nil and the empty policy, matchLabels and matchExpressions, any order of terms, expressions, values and names.
-// numberOfClusters is left out, as in upstream's policy hash: another number is no other policy.
-func PolicyDigest(policy *v1beta1.PlacementPolicy) string {
-	c := canonicalPolicy{Type: v1beta1.PickAll}
-	if policy != nil {
-		if policy.PlacementType != "" {
-			c.Type = policy.PlacementType
-		}
-		c.Names = sorted(policy.ClusterNames)
-		c.Terms = canonicalTerms(requiredTerms(policy))
-		c.Spread, c.Tolerate = policy.TopologySpreadConstraints, policy.Tolerations
-		if a := policy.Affinity; a != nil && a.ClusterAffinity != nil {
-			c.Preferred = a.ClusterAffinity.Preferred
+// keys returns the labels and the properties that r asks about.
+func (r rule) keys() (labels, properties map[string]bool) {
+	labels, properties = map[string]bool{}, map[string]bool{}
+	for _, t := range r.terms {
+		t.keys(labels, properties)
+	}
+	for _, p := range r.preferences {
+		term{labels: p.labels}.keys(labels, properties)
+		if p.property != "" {
+			properties[p.property] = true
 		}
 	}
-	sum := sha256.Sum256(encode(c))
-	return hex.EncodeToString(sum[:16])
-}
-
-// canonicalTerms returns one text a term, sorted. One term that every cluster meets makes the others idle.
-func canonicalTerms(selectors []v1beta1.ClusterSelectorTerm) []string {
-	var terms []string
-	for _, s := range selectors {
-		t := parseTerm(s.LabelSelector)
-		if len(t) == 0 && s.PropertySelector == nil {
-			return nil
-		}
-		text := string(encode(t))
-		if s.PropertySelector != nil {
-			text += string(encode(s.PropertySelector))
-		}
-		terms = append(terms, text)
+	for _, c := range r.constraints {
+		labels[c.key] = true
 	}
-	return sorted(terms)
+	return labels, properties
 }
 
-// encode returns v as JSON. v consists of strings, numbers and lists of them, which always encode.
-func encode(v any) []byte {
-	data, _ := json.Marshal(v)
-	return data
+// requiredProperties returns the properties that the required terms compare.
+func (r rule) requiredProperties() []string {
+	var names []string
+	for _, t := range r.terms {
+		for _, c := range t.properties {
+			names = append(names, c.property)
+		}
+	}
+	return names
+}
+
+// rankingProperties returns the properties that clusters are ranked by.
+func (r rule) rankingProperties() []string {
+	var names []string
+	for _, p := range r.preferences {
+		if p.property != "" {
+			names = append(names, p.property)
+		}
+	}
+	return names
 }

@@ -39,7 +39,8 @@ func TestPolicyDigestOfEqualPolicies(t *testing.T) {
 
 func TestPolicyDigestOfDifferentPolicies(t *testing.T) {
 	property := requires(nil)
-	property.Affinity.ClusterAffinity.Required.ClusterSelectorTerms[0].PropertySelector = &v1beta1.PropertySelector{}
+	property.Affinity.ClusterAffinity.Required.ClusterSelectorTerms[0].PropertySelector = &v1beta1.PropertySelector{
+		MatchExpressions: []v1beta1.PropertySelectorRequirement{{Name: "p", Operator: "Gt", Values: []string{"1"}}}}
 	policies := map[string]*v1beta1.PlacementPolicy{
 		"nil":       nil,
 		"one term":  requires(labelled("a", "1")),

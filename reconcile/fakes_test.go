@@ -14,6 +14,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -112,6 +113,7 @@ type cluster struct {
 	refuse   error // what Apply answers
 	claim    error // what Claim answers
 	opens    int   // counts its moves
+	cpu      int64 // what is available of it; 0 when that is not known
 	doubts   map[api.Ref]string
 	plans    []string
 	relists  int
@@ -162,7 +164,16 @@ func (s session) Claim() error {
 	return s.claim
 }
 
-func (s session) Resources() (fleet.Resources, bool) { return fleet.Resources{Nodes: 1}, true }
+func (s session) Resources() (fleet.Resources, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := fleet.Resources{Nodes: 1}
+	if s.cpu > 0 {
+		r.Available = &fleet.Amount{CPU: *resource.NewQuantity(s.cpu, resource.DecimalSI)}
+	}
+	return r, true
+}
+
 func (s session) Doubt(refs map[api.Ref]string) {
 	s.set(func() { maps.Copy(s.doubts, refs) })
 }

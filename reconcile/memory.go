@@ -10,12 +10,16 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/gitfleet/gitfleet/api/placement/v1beta1"
 	"github.com/gitfleet/gitfleet/mcs"
 	"github.com/gitfleet/gitfleet/placement"
+	"github.com/gitfleet/gitfleet/render"
 	"github.com/gitfleet/gitfleet/source"
 )
 
@@ -37,6 +41,23 @@ type placementMemory struct {
 	// Spec is what was in force, for what may not be changed afterwards.
 	Spec *v1beta1.PlacementSpec `json:"spec,omitempty"`
 	placement.Assignment
+}
+
+// specs returns the placements in force, as far as checking a change of them needs.
+func (m memory) specs() []render.Placement {
+	var list []render.Placement
+	for key, p := range m.Placements {
+		if p.Spec == nil {
+			continue
+		}
+		namespace, name, namespaced := strings.Cut(key, "/")
+		if !namespaced {
+			namespace, name = "", key
+		}
+		crp := &v1beta1.ClusterResourcePlacement{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: *p.Spec}
+		list = append(list, render.Placement{ClusterResourcePlacement: crp})
+	}
+	return list
 }
 
 // memberMemory is what is kept of one member.

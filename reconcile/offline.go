@@ -21,7 +21,8 @@ import (
 
 // OfflinePlan returns what going from base to head would change in the fleet, from the two revisions alone: base is taken
 // to be in force on all its clusters, and head is scheduled on top of that, as sticky as ever. A nil base compares with
-// nothing. An object that two placements of head bring to one cluster stands in Errors, and then no object is planned.
+// nothing. An object that two placements of head bring to one cluster, and a change of what may not change, stand in Errors, and then
+// no object is planned.
 func OfflinePlan(base, head *render.Desired, now time.Time) report.Plan {
 	if base == nil {
 		base = &render.Desired{}
@@ -33,10 +34,10 @@ func OfflinePlan(base, head *render.Desired, now time.Time) report.Plan {
 		Head:       head.Revision.Commit,
 		Placements: slices.Collect(maps.Values(after.decisions)),
 		Moves:      moves(before, after),
-		Errors:     after.errs,
+		Errors:     render.MergeErrors(after.errs, render.CheckUpdate(base.Placements, head.Placements)),
 	}
 	slices.SortFunc(plan.Placements, func(a, b placement.Decision) int { return cmp.Compare(a.Key(), b.Key()) })
-	if len(after.errs) == 0 {
+	if len(plan.Errors) == 0 {
 		plan.Digest = targetsDigest(slices.Collect(maps.Keys(after.registered)), after.targets)
 		plan.Changes = changes(before, after)
 		plan.Services = serviceChanges(before, after)

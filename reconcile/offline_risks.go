@@ -9,6 +9,7 @@ import (
 
 	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/render"
 	"github.com/gitfleet/gitfleet/report"
 )
 
@@ -21,6 +22,10 @@ func risks(before, after outlook, changes []report.Change) []report.Risk {
 			list = append(list, report.Risk{Kind: report.RiskNoCluster, Message: where + " runs on no cluster: " + d.Scheduled.Message})
 		} else if d.Unfilled > 0 {
 			list = append(list, report.Risk{Kind: report.RiskUnfilled, Message: where + ": " + d.Scheduled.Message})
+		}
+		if asked := propertiesOf([]render.Placement{p}); len(asked) > 0 {
+			list = append(list, report.Risk{Kind: report.RiskProperties, Message: where + " goes by what members report (" +
+				strings.Join(slices.Sorted(maps.Keys(asked)), ", ") + "), which only the running gitfleet knows: it may go elsewhere than planned here"})
 		}
 	}
 	for _, n := range after.Notices {

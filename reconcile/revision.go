@@ -183,6 +183,9 @@ func (l *Loop) judge(rev source.Revision, out rendered) {
 	s.tried, s.renderErr = rev.Commit, nil
 	s.render.succeeded()
 	if out.err == nil {
+		authors = render.CheckUpdate(l.memory.specs(), out.wish.Placements)
+	}
+	if len(authors) == 0 {
 		s.disputed = out.wish
 		l.settleDispute(time.Now())
 		return

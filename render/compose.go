@@ -55,26 +55,48 @@ func CheckFields(documents []Object) ManifestErrors {
 	var errs ManifestErrors
 	for _, o := range documents {
 		errs = append(errs, checkFields(o)...)
+		for _, c := range o.Contents {
+			errs = append(errs, checkFields(c)...)
+		}
 	}
 	return MergeErrors(errs)
 }
 
-// prepare returns copies of the objects, with lists expanded and without what only a server may set, sorted. Those that
-// are never placed are left out, and reported.
+// prepare returns copies of the objects, with lists expanded, the fleet's own kinds in one version, envelopes opened, and
+// without what only a server may set, sorted. Those that are never placed are left out, and reported.
 func prepare(objects []Object) ([]Object, ManifestErrors) {
-	var all, kept []Object
+	var all []Object
+	var errs ManifestErrors
 	for _, o := range objects {
-		all = append(all, expand(Object{Unstructured: o.DeepCopy(), Origin: o.Origin})...)
+		for _, item := range expand(Object{Unstructured: o.DeepCopy(), Origin: o.Origin}) {
+			converted, wrong := convertFleet(item)
+			if errs = append(errs, wrong...); len(wrong) > 0 {
+				continue
+			}
+			converted.Contents, wrong = open(converted)
+			errs = append(errs, wrong...)
+			all = append(all, converted)
+		}
 	}
 	slices.SortStableFunc(all, compareObjects)
+	kept, wrong := admit(all, servicesOf(all))
+	return kept, append(errs, wrong...)
+}
+
+// admit returns those of objects that are taken from a repository, without what only a server may set, and of envelopes
+// those that they carry.
+func admit(objects []Object, services map[api.Ref]bool) ([]Object, ManifestErrors) {
+	var kept []Object
 	var errs ManifestErrors
-	services := servicesOf(all)
-	for _, o := range all {
+	for _, o := range objects {
 		if err := refused(o, services); err != nil {
 			errs = append(errs, *err)
 			continue
 		}
 		strip(o.Unstructured)
+		var wrong ManifestErrors
+		o.Contents, wrong = admit(o.Contents, services)
+		errs = append(errs, wrong...)
 		kept = append(kept, o)
 	}
 	return kept, errs
@@ -114,6 +136,7 @@ func check(objects []Object) ManifestErrors {
 	seen := map[api.Ref]Object{}
 	for _, o := range objects {
 		errs = append(errs, checkDocument(o, scopes)...)
+		errs = append(errs, checkContents(o, scopes)...)
 		ref := api.RefOf(o.Unstructured)
 		if ref.Name == "" {
 			continue
@@ -144,6 +167,13 @@ func (d *Desired) add(o Object) *ManifestError {
 			return undecodable(o, err)
 		}
 		d.Placements = append(d.Placements, Placement{ClusterResourcePlacement: p, Origin: o.Origin})
+	case placementv1beta1.ResourcePlacementGVK:
+		p := &placementv1beta1.ResourcePlacement{}
+		if err := api.DecodeStrict(o.Unstructured, p); err != nil {
+			return undecodable(o, err)
+		}
+		kept := placementv1beta1.ClusterResourcePlacement(*p)
+		d.Placements = append(d.Placements, Placement{ClusterResourcePlacement: &kept, Origin: o.Origin})
 	case clusterv1beta1.MemberClusterGVK:
 		m := &clusterv1beta1.MemberCluster{}
 		if err := api.DecodeStrict(o.Unstructured, m); err != nil {
@@ -167,7 +197,7 @@ func undecodable(o Object, err error) *ManifestError {
 
 func (d *Desired) sort() {
 	slices.SortFunc(d.Objects, compareObjects)
-	slices.SortFunc(d.Placements, func(a, b Placement) int { return compareNamed(a.Name, a.Origin, b.Name, b.Origin) })
+	slices.SortFunc(d.Placements, func(a, b Placement) int { return compareNamed(a.Key(), a.Origin, b.Key(), b.Origin) })
 	slices.SortFunc(d.Members, func(a, b Member) int { return compareNamed(a.Name, a.Origin, b.Name, b.Origin) })
 }
 
@@ -177,33 +207,43 @@ func (d *Desired) place(scopes scopes) ManifestErrors {
 	for _, m := range d.Members {
 		errs = append(errs, checkMember(m)...)
 	}
-	placed := map[api.Ref]bool{}
+	catalog := newCatalog(d.Objects, scopes)
+	placed := make([]bool, len(d.Objects))
 	for i := range d.Placements {
 		p := &d.Placements[i]
 		errs = append(errs, checkPlacement(*p, scopes)...)
-		s := selectFor(*p, d.Objects)
-		p.Selected = s.objects
+		s := catalog.selectFor(*p)
+		p.Selected = catalog.unwrap(s.chosen)
 		errs = append(errs, s.errs...)
+		errs = append(errs, checkSelectedOnce(*p)...)
 		d.Notices = append(d.Notices, s.notices...)
-		for _, o := range s.objects {
-			placed[api.RefOf(o.Unstructured)] = true
+		for _, n := range s.chosen {
+			placed[n] = true
 		}
 	}
-	for _, o := range d.Objects {
-		if !placed[api.RefOf(o.Unstructured)] {
+	for n, o := range d.Objects {
+		if !placed[n] {
 			d.Unplaced = append(d.Unplaced, o)
-			d.Notices = append(d.Notices, o.mistake("", "%s is selected by no placement, so it runs nowhere", api.RefOf(o.Unstructured)))
+			d.Notices = append(d.Notices, unplaced(o))
 		}
 	}
 	d.Notices = fold(MergeErrors(d.Notices, d.idleIgnores()))
 	return errs
 }
 
+func unplaced(o Object) ManifestError {
+	if isEnvelope(o.GroupVersionKind()) {
+		return o.mistake("", "%s is selected by no placement, so what it carries runs nowhere", api.RefOf(o.Unstructured))
+	}
+	return o.mistake("", "%s is selected by no placement, so it runs nowhere", api.RefOf(o.Unstructured))
+}
+
 // decoded tells whether every placement among objects could be read. If not, nobody can say what is placed where.
 func (d *Desired) decoded(objects []Object) bool {
 	n := 0
 	for _, o := range objects {
-		if o.GroupVersionKind() == placementv1beta1.ClusterResourcePlacementGVK {
+		switch o.GroupVersionKind() {
+		case placementv1beta1.ClusterResourcePlacementGVK, placementv1beta1.ResourcePlacementGVK:
 			n++
 		}
 	}
@@ -213,7 +253,7 @@ func (d *Desired) decoded(objects []Object) bool {
 // servicesOf returns the names of all Services, for kinds that must not share a name with one.
 func servicesOf(objects []Object) map[api.Ref]bool {
 	out := map[api.Ref]bool{}
-	for _, o := range objects {
+	for o := range placeable(objects) {
 		if o.GroupVersionKind().GroupKind() == (schema.GroupKind{Kind: "Service"}) {
 			out[api.RefOf(o.Unstructured)] = true
 		}

@@ -129,7 +129,7 @@ func describe(t *testing.T, d *Desired) string {
 		fmt.Fprintf(&b, "member %s %v (%s)%s\n", m.Name, m.Labels, m.Origin, directives(m.Directives))
 	}
 	for _, p := range d.Placements {
-		fmt.Fprintf(&b, "placement %s (%s)%s\n", p.Name, p.Origin, directives(p.Directives))
+		fmt.Fprintf(&b, "placement %s (%s)%s\n", p.Key(), p.Origin, directives(p.Directives))
 		for _, o := range p.Selected {
 			fmt.Fprintf(&b, "  %s (%s)%s\n", api.RefOf(o.Unstructured), o.Origin, directives(o.Directives))
 		}

@@ -14,7 +14,7 @@ import (
 // a placement as a whole, or what a placement waits for before its first object.
 type node struct {
 	kind      nodeKind
-	placement string
+	placement string  // its key
 	ref       api.Ref // of an object
 	wave      int     // of a wave
 }
@@ -79,7 +79,7 @@ func (d dependencies) cycles() ManifestErrors {
 func (d dependencies) declared(n node) (Origin, []node) {
 	switch n.kind {
 	case anObject:
-		o := d.objects[n.ref]
+		o := d.placed[placed{n.placement, n.ref}]
 		return o.Origin, d.nodes(n.placement, o, o.Directives.DependsOn)
 	case aStart:
 		p := d.placements[n.placement]
@@ -107,23 +107,24 @@ func (d dependencies) graph() graph {
 // addPlacement adds p, its waves and its objects. An object waits for the waves before its own, for what it declares and
 // needs, and for the start of its placement, which waits for other placements.
 func (d dependencies) addPlacement(g graph, p Placement) {
-	start := node{kind: aStart, placement: p.Name}
+	key := p.Key()
+	start := node{kind: aStart, placement: key}
 	g[start] = wholes(p.Directives.DependsOn)
 	byWave := map[int][]Object{}
 	for _, o := range p.Selected {
 		byWave[o.Directives.Wave] = append(byWave[o.Directives.Wave], o)
 	}
-	whole := node{kind: aPlacement, placement: p.Name}
+	whole := node{kind: aPlacement, placement: key}
 	last := start // what comes before a wave
 	for _, w := range slices.Sorted(maps.Keys(byWave)) {
-		wave := node{kind: aWave, placement: p.Name, wave: w}
+		wave := node{kind: aWave, placement: key, wave: w}
 		for _, o := range byWave[w] {
-			n := node{kind: anObject, placement: p.Name, ref: api.RefOf(o.Unstructured)}
+			n := node{kind: anObject, placement: key, ref: api.RefOf(o.Unstructured)}
 			var implied []api.Dependency
 			for _, ref := range d.implied(n.ref) {
 				implied = append(implied, api.Dependency{Object: ref})
 			}
-			g[n] = slices.Concat(d.nodes(p.Name, o, o.Directives.DependsOn), d.nodes(p.Name, o, implied), []node{last})
+			g[n] = slices.Concat(d.nodes(key, o, o.Directives.DependsOn), d.nodes(key, o, implied), []node{last})
 			g[wave] = append(g[wave], n)
 			g[whole] = append(g[whole], n) // beside the last wave, so that the shortest circle is found
 		}

@@ -1,8 +1,6 @@
 package render
 
 import (
-	"slices"
-
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -12,10 +10,17 @@ import (
 // dependencies answers what waits for what in one revision.
 type dependencies struct {
 	desired     *Desired
-	objects     map[api.Ref]Object
+	objects     map[api.Ref]bool  // that exist, placed or not
+	placed      map[placed]Object // what placements bring
 	placements  map[string]Placement
-	selectedBy  map[api.Ref][]string // names of placements, sorted
+	selectedBy  map[api.Ref][]string // keys of placements, sorted
 	definitions map[schema.GroupKind]api.Ref
+}
+
+// placed is an object as one placement brings it: envelopes may carry another one of the same name for another placement.
+type placed struct {
+	placement string
+	ref       api.Ref
 }
 
 // checkDependencies returns the dependencies that can never be fulfilled: on what does not exist or is placed nowhere, on
@@ -25,7 +30,7 @@ func (d *Desired) checkDependencies() ManifestErrors {
 	deps := newDependencies(d)
 	var errs ManifestErrors
 	declared := false
-	for _, o := range d.Objects {
+	for o := range placeable(d.Objects) {
 		for _, dep := range o.Directives.DependsOn {
 			declared = true
 			if why := deps.missing(dep); why != "" {
@@ -50,11 +55,11 @@ func (d *Desired) checkDependencies() ManifestErrors {
 }
 
 func newDependencies(d *Desired) dependencies {
-	deps := dependencies{desired: d, objects: map[api.Ref]Object{}, placements: map[string]Placement{},
+	deps := dependencies{desired: d, objects: map[api.Ref]bool{}, placed: map[placed]Object{}, placements: map[string]Placement{},
 		selectedBy: map[api.Ref][]string{}, definitions: map[schema.GroupKind]api.Ref{}}
-	for _, o := range d.Objects {
+	for o := range placeable(d.Objects) {
 		ref := api.RefOf(o.Unstructured)
-		deps.objects[ref] = o
+		deps.objects[ref] = true
 		if ref.GroupKind() == crdGVK.GroupKind() {
 			group, _, _ := unstructured.NestedString(o.Object, "spec", "group")
 			kind, _, _ := unstructured.NestedString(o.Object, "spec", "names", "kind")
@@ -62,10 +67,12 @@ func newDependencies(d *Desired) dependencies {
 		}
 	}
 	for _, p := range d.Placements {
-		deps.placements[p.Name] = p
+		key := p.Key()
+		deps.placements[key] = p
 		for _, o := range p.Selected {
 			ref := api.RefOf(o.Unstructured)
-			deps.selectedBy[ref] = append(deps.selectedBy[ref], p.Name)
+			deps.selectedBy[ref] = append(deps.selectedBy[ref], key)
+			deps.placed[placed{key, ref}] = o
 		}
 	}
 	return deps
@@ -79,14 +86,14 @@ func (d dependencies) missing(dep api.Dependency) string {
 		}
 		var names []string
 		for _, p := range d.desired.Placements {
-			names = append(names, p.Name)
+			names = append(names, p.Key())
 		}
 		return "is not in the repository" + meant("placement/", api.Nearest(dep.Placement, names))
 	}
 	ref := dep.Object
-	if _, ok := d.objects[ref]; !ok {
+	if !d.objects[ref] {
 		var paths []string
-		for _, o := range d.desired.Objects {
+		for o := range placeable(d.desired.Objects) {
 			other := api.RefOf(o.Unstructured)
 			if other.GroupKind() == ref.GroupKind() || other.Namespace == ref.Namespace && other.Name == ref.Name {
 				paths = append(paths, other.Path())
@@ -122,16 +129,17 @@ func (d dependencies) implied(ref api.Ref) []api.Ref {
 // checkWaves returns objects that wait for an object of a later wave of the same placement, while that waits for theirs.
 func (d dependencies) checkWaves(p Placement) ManifestErrors {
 	var errs ManifestErrors
+	key := p.Key()
 	for _, o := range p.Selected {
 		ref := api.RefOf(o.Unstructured)
 		for _, dep := range o.Directives.DependsOn {
-			if other, late := d.laterWave(p.Name, o, dep.Object); late {
+			if other, late := d.laterWave(key, o, dep.Object); late {
 				errs = append(errs, o.mistake(api.DirectiveField(api.AnnotationDependsOn), "%s is of wave %d, which waits for "+
 					"wave %d of this object; change one of the waves", dep, other.Directives.Wave, o.Directives.Wave))
 			}
 		}
 		for _, need := range d.implied(ref) {
-			other, late := d.laterWave(p.Name, o, need)
+			other, late := d.laterWave(key, o, need)
 			switch {
 			case !late:
 			case o.Directives.Wave != 0:
@@ -148,9 +156,6 @@ func (d dependencies) checkWaves(p Placement) ManifestErrors {
 
 // laterWave tells whether the placement brings another object in a later wave than o.
 func (d dependencies) laterWave(placement string, o Object, other api.Ref) (Object, bool) {
-	if !slices.Contains(d.selectedBy[other], placement) {
-		return Object{}, false
-	}
-	dep := d.objects[other]
-	return dep, dep.Directives.Wave > o.Directives.Wave
+	dep, ok := d.placed[placed{placement, other}]
+	return dep, ok && dep.Directives.Wave > o.Directives.Wave
 }

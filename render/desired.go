@@ -23,6 +23,8 @@ type Origin struct {
 	// Root is what was built when the document came out of it: a directory with a kustomization, which may use files of
 	// others, or the file itself. Empty where nothing was built.
 	Root string `json:"-"`
+	// Field is where in the document it stands when the document is an envelope: data["webhook.yaml"].
+	Field string `json:"field,omitempty"`
 }
 
 // Object is one rendered object. It is never modified after rendering: stages share it.
@@ -30,6 +32,12 @@ type Object struct {
 	*unstructured.Unstructured
 	Origin     Origin
 	Directives api.Directives // what its annotations of gitfleet's own say; set by Compose
+
+	// Envelope names what carries the object; nil for one that stands in the repository by itself. Set by Compose.
+	Envelope *placementv1beta1.EnvelopeIdentifier
+	// Contents is what an envelope carries, sorted: it is placed where a placement selects the envelope, which itself is
+	// never created. Set by Compose; empty for all else.
+	Contents []Object
 }
 
 // Member is one cluster of the fleet as the repository registers it.
@@ -39,9 +47,11 @@ type Member struct {
 	Directives api.MemberDirectives
 }
 
-// Placement is one placement with the objects its selectors choose, in the order of Desired.Objects.
+// Placement is one placement with the objects its selectors choose, in the order of Desired.Objects. Of an envelope that they
+// choose it is what that carries.
 //
-// A ResourcePlacement is kept in the form of a ClusterResourcePlacement that has a namespace: both have the same spec.
+// A ResourcePlacement is kept in the form of a ClusterResourcePlacement that has a namespace: both have the same spec. Its Kind
+// remains.
 type Placement struct {
 	*placementv1beta1.ClusterResourcePlacement
 	Origin     Origin
@@ -62,7 +72,7 @@ type Desired struct {
 	Revision   source.Revision
 	Members    []Member
 	Placements []Placement
-	Objects    []Object // everything that can be placed
+	Objects    []Object // everything that selectors choose from: what can be placed, and envelopes
 	Unplaced   []Object // those of Objects that no placement selects
 
 	// HealthChecks are those of all placements, one a kind, sorted by kind.
@@ -129,16 +139,19 @@ func (o Object) mistakeAt(field, format string, args ...any) *ManifestError {
 }
 
 func (o Origin) mistake(field, format string, args ...any) ManifestError {
+	if o.Field != "" {
+		field = strings.TrimSuffix(o.Field+"."+field, ".")
+	}
 	return ManifestError{File: o.File, Document: o.Document, Field: field, Message: fmt.Sprintf(format, args...)}
 }
 
-// String prints where o stands: "file document 2".
+// String prints where o stands: "file document 2", with the field of an envelope that holds it.
 func (o Origin) String() string {
-	return fmt.Sprintf("%s document %d", o.File, o.Document)
+	return strings.TrimSuffix(fmt.Sprintf("%s document %d %s", o.File, o.Document, o.Field), " ")
 }
 
 func compareOrigins(a, b Origin) int {
-	return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Document, b.Document))
+	return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Document, b.Document), cmp.Compare(a.Field, b.Field))
 }
 
 func compareNamed(a string, ao Origin, b string, bo Origin) int {

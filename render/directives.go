@@ -20,7 +20,9 @@ var secretKind = schema.GroupKind{Kind: "Secret"}
 // checkDirectives returns what is wrong with the annotations of gitfleet's own on one document.
 func checkDirectives(o Object) ManifestErrors {
 	switch o.GroupVersionKind() {
-	case placementv1beta1.ClusterResourcePlacementGVK:
+	case placementv1beta1.ClusterResourceEnvelopeGVK, placementv1beta1.ResourceEnvelopeGVK:
+		return checkEnvelopeAnnotations(o)
+	case placementv1beta1.ClusterResourcePlacementGVK, placementv1beta1.ResourcePlacementGVK:
 		d, errs := api.ParsePlacementDirectives(o.GetAnnotations())
 		out := mistakes(o, errs)
 		for _, r := range d.IgnoreFields {
@@ -67,7 +69,13 @@ func checkStringData(o Object, gk schema.GroupKind, p fieldpath.Path) ManifestEr
 // direct reads the directives of everything that was filed. What is wrong with them is reported by checkDirectives.
 func (d *Desired) direct() {
 	for i := range d.Objects {
-		d.Objects[i].Directives, _ = api.ParseDirectives(d.Objects[i].GetAnnotations())
+		o := &d.Objects[i]
+		for j := range o.Contents {
+			o.Contents[j].Directives, _ = api.ParseDirectives(o.Contents[j].GetAnnotations())
+		}
+		if !isEnvelope(o.GroupVersionKind()) {
+			o.Directives, _ = api.ParseDirectives(o.GetAnnotations())
+		}
 	}
 	for i := range d.Placements {
 		d.Placements[i].Directives, _ = api.ParsePlacementDirectives(d.Placements[i].Annotations)
@@ -90,9 +98,9 @@ func (d *Desired) gatherHealthChecks() ManifestErrors {
 			case !ok:
 				first[c.Kind], check[c.Kind] = p, c
 				d.HealthChecks = append(d.HealthChecks, c)
-			case known != c && first[c.Kind].Name != p.Name:
+			case known != c && first[c.Kind].Key() != p.Key():
 				errs = append(errs, p.Origin.mistake(api.DirectiveField(api.AnnotationHealth), "tells the health of %s otherwise "+
-					"than placement/%s (%s); write the same in both, or keep one", c.Kind, first[c.Kind].Name, first[c.Kind].Origin))
+					"than placement/%s (%s); write the same in both, or keep one", c.Kind, first[c.Kind].Key(), first[c.Kind].Origin))
 			}
 		}
 	}
@@ -105,7 +113,7 @@ func (d *Desired) idleIgnores() []ManifestError {
 	const remedy = "so giving it away changes nothing; mend the path or remove it"
 	at := api.DirectiveField(api.AnnotationIgnoreFields)
 	var notices []ManifestError
-	for _, o := range d.Objects {
+	for o := range placeable(d.Objects) {
 		for _, p := range o.Directives.IgnoreFields {
 			if !sets(o, p) {
 				notices = append(notices, o.mistake(at, "%s is not set here, %s", api.PrintFieldPath(p), remedy))

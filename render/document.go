@@ -27,8 +27,13 @@ import (
 // checkDocument returns what is wrong with one document on its own.
 func checkDocument(o Object, scopes scopes) ManifestErrors {
 	errs := checkFields(o)
+	errs = append(errs, checkRequired(o)...)
 	errs = append(errs, checkName(o)...)
-	errs = append(errs, checkNamespace(o, scopes)...)
+	if o.Envelope != nil {
+		errs = append(errs, checkCarried(o, scopes)...)
+	} else {
+		errs = append(errs, checkNamespace(o, scopes)...)
+	}
 	errs = append(errs, checkImportName(o)...)
 	errs = append(errs, checkLabels(o)...)
 	return append(errs, checkDirectives(o)...)
@@ -41,6 +46,12 @@ func checkFields(o Object) ManifestErrors {
 	switch gvk {
 	case placementv1beta1.ClusterResourcePlacementGVK:
 		like = placementv1beta1.ClusterResourcePlacement{}
+	case placementv1beta1.ResourcePlacementGVK:
+		like = placementv1beta1.ResourcePlacement{}
+	case placementv1beta1.ClusterResourceEnvelopeGVK:
+		like = placementv1beta1.ClusterResourceEnvelope{}
+	case placementv1beta1.ResourceEnvelopeGVK:
+		like = placementv1beta1.ResourceEnvelope{}
 	case clusterv1beta1.MemberClusterGVK:
 		like = clusterv1beta1.MemberCluster{}
 	case v1alpha1.ServiceExportGVK:
@@ -63,6 +74,21 @@ func checkFields(o Object) ManifestErrors {
 		}
 	}
 	return mistakes(o, api.CheckFields(o.Object, like))
+}
+
+// checkRequired reports what the fleet's own kinds must have and o lacks. It is kept apart from checkFields, as a kustomization may
+// still add it.
+func checkRequired(o Object) ManifestErrors {
+	var like any
+	switch o.GroupVersionKind() {
+	case placementv1beta1.ClusterResourcePlacementGVK, placementv1beta1.ResourcePlacementGVK:
+		like = placementv1beta1.ClusterResourcePlacement{}
+	case clusterv1beta1.MemberClusterGVK:
+		like = clusterv1beta1.MemberCluster{}
+	default:
+		return nil
+	}
+	return mistakes(o, api.CheckRequired(o.Object, like))
 }
 
 // checkMetadata is all that can be said of the fields of a kind that is not compiled in.
@@ -103,7 +129,7 @@ func checkName(o Object) ManifestErrors {
 		problems = apivalidation.ValidateNamespaceName(name, false)
 	case ours(o.GroupVersionKind().Group):
 		problems = validation.IsDNS1123Subdomain(name)
-		if len(name) > validation.LabelValueMaxLength {
+		if len(name) > validation.LabelValueMaxLength && !isEnvelope(o.GroupVersionKind()) {
 			problems = append(problems, "must be no more than 63 characters")
 		}
 	default:

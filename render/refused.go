@@ -46,24 +46,27 @@ func refusedText(o Object, gvk schema.GroupVersionKind) *ManifestError {
 	return nil
 }
 
+// fleetKinds are the kinds of the fleet API groups that are acted on, in the version that convertFleet leaves them in.
+var fleetKinds = []schema.GroupVersionKind{
+	placementv1beta1.ClusterResourcePlacementGVK, placementv1beta1.ResourcePlacementGVK,
+	placementv1beta1.ClusterResourceEnvelopeGVK, placementv1beta1.ResourceEnvelopeGVK,
+	clusterv1beta1.MemberClusterGVK,
+}
+
 // refusedFleetKind sorts out the kinds of the fleet API groups that this version does not act on.
 func refusedFleetKind(o Object, gvk schema.GroupVersionKind) *ManifestError {
-	wanted := map[string]schema.GroupVersionKind{
-		placementv1beta1.Group: placementv1beta1.ClusterResourcePlacementGVK,
-		clusterv1beta1.Group:   clusterv1beta1.MemberClusterGVK,
-		"fleet.azure.com":      placementv1beta1.ClusterResourcePlacementGVK,
-	}
-	want, fleet := wanted[gvk.Group]
 	switch {
-	case !fleet:
-		return refusedNetworkingKind(o, gvk)
-	case gvk == want:
+	case slices.Contains(fleetKinds, gvk):
 		return nil
-	case gvk.Kind == want.Kind:
-		return o.mistakeAt("apiVersion", "%s of %s is not supported; write it as %s", gvk.Kind, gvk.GroupVersion(), want.GroupVersion())
-	default:
-		return o.mistakeAt("kind", "%s of %s is not supported by this version of gitfleet; remove the document", gvk.Kind, gvk.Group)
+	case !ours(gvk.Group) && gvk.Group != alpha.Group:
+		return refusedNetworkingKind(o, gvk)
 	}
+	for _, k := range fleetKinds {
+		if k.Kind == gvk.Kind {
+			return o.mistakeAt("apiVersion", "%s of %s is not supported; write apiVersion: %s", gvk.Kind, gvk.GroupVersion(), k.GroupVersion())
+		}
+	}
+	return o.mistakeAt("kind", "%s of %s is not supported by this version of gitfleet; remove the document", gvk.Kind, gvk.Group)
 }
 
 func refusedNetworkingKind(o Object, gvk schema.GroupVersionKind) *ManifestError {

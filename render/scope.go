@@ -38,7 +38,7 @@ var clusterKinds = map[string][]string{
 	"scheduling.k8s.io":            {"PriorityClass"},
 	"storage.k8s.io":               {"CSIDriver", "CSINode", "StorageClass", "VolumeAttachment", "VolumeAttributesClass"},
 	"storagemigration.k8s.io":      {"StorageVersionMigration"},
-	placementv1beta1.Group:         {placementv1beta1.ClusterResourcePlacementGVK.Kind},
+	placementv1beta1.Group:         {placementv1beta1.ClusterResourcePlacementGVK.Kind, placementv1beta1.ClusterResourceEnvelopeGVK.Kind},
 	clusterv1beta1.Group:           {clusterv1beta1.MemberClusterGVK.Kind},
 }
 
@@ -47,7 +47,7 @@ type scopes map[schema.GroupKind]scope
 
 func scopesOf(objects []Object) scopes {
 	s := scopes{}
-	for _, o := range objects {
+	for o := range placeable(objects) {
 		if o.GroupVersionKind().GroupKind() != crdGVK.GroupKind() {
 			continue
 		}
@@ -66,7 +66,8 @@ func (s scopes) of(gk schema.GroupKind) scope {
 			return clusterWide
 		}
 	}
-	if gk.Group == v1alpha1.Group || builtinGroup(gk.Group) {
+	if gk == placementv1beta1.ResourcePlacementGVK.GroupKind() || gk == placementv1beta1.ResourceEnvelopeGVK.GroupKind() ||
+		gk.Group == v1alpha1.Group || builtinGroup(gk.Group) {
 		return namespaced
 	}
 	return s[gk]

@@ -48,6 +48,7 @@ func stripJob(content map[string]any) {
 	if manual, _, _ := unstructured.NestedBool(content, "spec", "manualSelector"); manual {
 		return
 	}
+	removeAndPrune(content, "spec", "template", "metadata", "creationTimestamp")
 	for _, label := range []string{"controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"} {
 		removeAndPrune(content, "spec", "selector", "matchLabels", label)
 		removeAndPrune(content, "spec", "template", "metadata", "labels", label)

@@ -86,7 +86,7 @@ kind: Job
 metadata: {name: a}
 spec:
   selector: {matchLabels: {batch.kubernetes.io/controller-uid: u}}
-  template: {metadata: {labels: {controller-uid: u, batch.kubernetes.io/controller-uid: u, job-name: a, batch.kubernetes.io/job-name: a, app: x}}}
+  template: {metadata: {creationTimestamp: 2020-01-01T00:00:00Z, labels: {controller-uid: u, batch.kubernetes.io/controller-uid: u, job-name: a, batch.kubernetes.io/job-name: a, app: x}}}
 `, `
 apiVersion: batch/v1
 kind: Job

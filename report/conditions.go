@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,8 +13,26 @@ import (
 	"github.com/gitfleet/gitfleet/api/placement/v1beta1"
 )
 
-// levelPrefix sets the condition types of a whole placement apart from those of one cluster.
-const levelPrefix = "ClusterResourcePlacement"
+// prefix sets the condition types of the placement as a whole apart from those of one cluster: the name of its kind.
+func (p Placement) prefix() string {
+	if p.Namespace != "" {
+		return v1beta1.ResourcePlacementGVK.Kind
+	}
+	return v1beta1.ClusterResourcePlacementGVK.Kind
+}
+
+// condition returns the condition of the placement as a whole of a type without its prefix; nil when there is none.
+func (p Placement) condition(kind string) *metav1.Condition {
+	return meta.FindStatusCondition(p.Conditions, p.prefix()+kind)
+}
+
+// The types of conditions that the tables show, without prefix.
+const (
+	scheduled        = "Scheduled"
+	workSynchronized = "WorkSynchronized"
+	applied          = "Applied"
+	available        = "Available"
+)
 
 // InvalidResourceSelectors is upstream's reason for a placement whose author must act.
 const InvalidResourceSelectors = "InvalidResourceSelectors"
@@ -21,6 +40,7 @@ const InvalidResourceSelectors = "InvalidResourceSelectors"
 // outcome is what a stage came to on one cluster.
 type outcome struct {
 	status  metav1.ConditionStatus
+	reason  string // when it is not the stage's usual one for the status
 	message string
 }
 
@@ -63,24 +83,49 @@ func chain() []stage {
 			look:    done,
 		},
 		{
-			name:    "WorkSynchronized",
+			name:    workSynchronized,
 			whole:   reasons{"WorkSynchronized", "WorkNotSynchronizedYet", "WorkSynchronizedUnknown"},
 			cluster: reasons{"AllWorkSynced", "SyncWorkFailed", "WorkSynchronizedUnknown"},
 			look:    done,
 		},
 		{
-			name:    "Applied",
+			name:    applied,
 			whole:   reasons{"ApplySucceeded", "ApplyFailed", "ApplyPending"},
 			cluster: reasons{"AllWorkHaveBeenApplied", "NotAllWorkHaveBeenApplied", "ApplyPending"},
-			look:    func(c PlacementOnCluster) outcome { return outcomeOf(c.Applied, c.Message) },
+			look:    PlacementOnCluster.appliedOutcome,
 		},
 		{
-			name:    "Available",
+			name:    available,
 			whole:   reasons{"ResourceAvailable", "ResourceNotAvailableYet", "ResourceAvailableUnknown"},
 			cluster: reasons{"AllWorkAreAvailable", "NotAllWorkAreAvailable", "ResourceAvailableUnknown"},
-			look:    func(c PlacementOnCluster) outcome { return outcomeOf(c.Healthy, c.Message) },
+			look:    PlacementOnCluster.availableOutcome,
 		},
 	}
+}
+
+// appliedOutcome tells work under way, which upstream calls False too, from a failure.
+func (c PlacementOnCluster) appliedOutcome() outcome {
+	o := outcomeOf(c.Applied, c.Message)
+	if c.Applying && o.status == metav1.ConditionUnknown {
+		o.status, o.reason = metav1.ConditionFalse, "ApplyInProgress"
+	}
+	return o
+}
+
+// availableOutcome says of what is taken for available that nobody can see whether it is.
+func (c PlacementOnCluster) availableOutcome() outcome {
+	o := outcomeOf(c.Healthy, c.Message)
+	if o.status != metav1.ConditionTrue {
+		return o
+	}
+	if n, first := c.untracked(); n > 0 {
+		o.reason = "NotAllWorkAreAvailabilityTrackable"
+		o.message = fmt.Sprintf("%s is taken for available, since nothing tells", first)
+		if n > 1 {
+			o.message = fmt.Sprintf("%s and %d more are taken for available, since nothing tells", first, n-1)
+		}
+	}
+	return o
 }
 
 // outcomeOf is the outcome of a word of the Report. message tells what is wrong, so it belongs to no success.
@@ -108,23 +153,23 @@ func statusOf(word string) metav1.ConditionStatus {
 // second, as an API server would store it.
 func Conditions(p Placement, before []metav1.Condition, now time.Time) []metav1.Condition {
 	w := writer{generation: p.Generation, before: before, now: now}
-	s := p.Decision.Scheduled
+	s, prefix := p.Decision.Scheduled, p.prefix()
 	switch {
 	case p.Err != "":
-		w.add(v1beta1.ConditionScheduled, metav1.ConditionFalse, InvalidResourceSelectors, p.Err)
+		w.add(prefix+scheduled, metav1.ConditionFalse, InvalidResourceSelectors, p.Err)
 		return w.keepOthers()
-	case s.Status == "":
-		w.add(v1beta1.ConditionScheduled, metav1.ConditionUnknown, "SchedulePending", "no decision yet")
+	case !p.decided():
+		w.add(prefix+scheduled, metav1.ConditionUnknown, "SchedulePending", cmp.Or(s.Message, "no decision yet"))
 		return w.keepOthers()
 	}
-	w.add(v1beta1.ConditionScheduled, statusOf(s.Status), s.Reason, s.Message)
+	w.add(prefix+scheduled, statusOf(s.Status), s.Reason, s.Message)
 	clusters := p.selectedClusters()
 	if len(clusters) == 0 {
 		return w.list
 	}
 	for _, st := range chain() {
 		status, message := st.over(clusters)
-		w.add(levelPrefix+st.name, status, st.whole.of(status), message)
+		w.add(prefix+st.name, status, st.whole.of(status), message)
 		if status != metav1.ConditionTrue {
 			break
 		}
@@ -137,18 +182,39 @@ func Conditions(p Placement, before []metav1.Condition, now time.Time) []metav1.
 func ClusterConditions(p Placement, c PlacementOnCluster, before []metav1.Condition, now time.Time) []metav1.Condition {
 	w := writer{generation: p.Generation, before: before, now: now}
 	if c.Cluster == "" {
-		w.add("Scheduled", metav1.ConditionFalse, "ScheduleFailed", p.Decision.Scheduled.Message)
+		w.add(scheduled, metav1.ConditionFalse, "ScheduleFailed", p.Decision.Scheduled.Message)
 		return w.list
 	}
-	w.add("Scheduled", metav1.ConditionTrue, "Scheduled", p.verdictOn(c.Cluster))
+	w.add(scheduled, metav1.ConditionTrue, "Scheduled", p.verdictOn(c.Cluster))
 	for _, st := range chain() {
 		o := st.look(c)
-		w.add(st.name, o.status, st.cluster.of(o.status), o.message)
+		w.add(st.name, o.status, cmp.Or(o.reason, st.cluster.of(o.status)), o.message)
 		if o.status != metav1.ConditionTrue {
 			break
 		}
 	}
 	return w.list
+}
+
+// decided tells whether there is a decision about the placement's clusters.
+func (p Placement) decided() bool {
+	return statusOf(p.Decision.Scheduled.Status) != metav1.ConditionUnknown
+}
+
+// WithConditions returns p with its conditions and those on every cluster, as they follow from the rest of it. before is p
+// as it was reported last, or nothing: what has the same status since then keeps its time.
+func (p Placement) WithConditions(before Placement, now time.Time) Placement {
+	p.Conditions = Conditions(p, before.Conditions, now)
+	old := make(map[string][]metav1.Condition, len(before.Clusters))
+	for _, c := range before.Clusters {
+		old[c.Cluster] = c.Conditions
+	}
+	p.Clusters = slices.Clone(p.Clusters)
+	for i := range p.Clusters {
+		c := &p.Clusters[i]
+		c.Conditions = ClusterConditions(p, *c, old[c.Cluster], now)
+	}
+	return p
 }
 
 // selectedClusters returns one entry for each selected cluster. One that nothing is known of yet is Unknown.

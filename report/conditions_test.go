@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/gitfleet/gitfleet/api"
+	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/placement"
 )
 
@@ -31,11 +33,26 @@ func placed(clusters ...PlacementOnCluster) Placement {
 	return p
 }
 
+func applying(c PlacementOnCluster) PlacementOnCluster {
+	c.Applying = true
+	return c
+}
+
+var export = api.Ref{Group: "networking.fleet.azure.com", Kind: "ServiceExport", Namespace: "web", Name: "shop"}
+
+// bearing is c with objects that are healthy, as far as anybody can tell.
+func bearing(c PlacementOnCluster, refs ...api.Ref) PlacementOnCluster {
+	for _, ref := range refs {
+		c.Objects = append(c.Objects, PlacedObject{Ref: ref, Applied: "True", Health: apply.Health{Status: apply.Current}})
+	}
+	return c
+}
+
 // brief prints conditions as "Type Status Reason: message", without the placement prefix.
 func brief(conditions []metav1.Condition) []string {
 	var lines []string
 	for _, c := range conditions {
-		lines = append(lines, fmt.Sprintf("%s %s %s: %s", strings.TrimPrefix(c.Type, levelPrefix), c.Status, c.Reason, c.Message))
+		lines = append(lines, fmt.Sprintf("%s %s %s: %s", strings.TrimPrefix(strings.TrimPrefix(c.Type, "Cluster"), "ResourcePlacement"), c.Status, c.Reason, c.Message))
 	}
 	return lines
 }
@@ -99,6 +116,27 @@ func TestConditions(t *testing.T) {
 				on("e", "False", "", "")),
 			want: upTo(5, "Applied False ApplyFailed: on 0 of 5 clusters; a: False; b: False; c: False; and 2 more"),
 		},
+		"InProgress": {
+			reason:    "work under way is not applied, and no failure of the whole's either",
+			placement: placed(on("a", "True", "True", ""), applying(on("b", "Unknown", "Unknown", "being applied"))),
+			want:      upTo(2, "Applied False ApplyFailed: on 1 of 2 clusters; b: False, being applied"),
+		},
+		"InProgressAndUnknown": {
+			reason:    "one that nothing is known of outweighs one under way",
+			placement: placed(on("a", "Unknown", "Unknown", "unreachable"), applying(on("b", "Unknown", "Unknown", "being applied"))),
+			want:      upTo(2, "Applied Unknown ApplyPending: on 0 of 2 clusters; a: Unknown, unreachable; b: False, being applied"),
+		},
+		"AvailableUnknownWins": {
+			reason:    "Unknown wins at every stage",
+			placement: placed(on("a", "True", "False", "crash loop"), on("b", "True", "Unknown", "unreachable")),
+			want: upTo(2, "Applied True ApplySucceeded: on 2 of 2 clusters",
+				"Available Unknown ResourceAvailableUnknown: on 0 of 2 clusters; a: False, crash loop; b: Unknown, unreachable"),
+		},
+		"NotTrackable": {
+			reason:    "what nobody can see is available for the placement as a whole",
+			placement: placed(bearing(on("a", "True", "True", ""), export)),
+			want:      upTo(1, "Applied True ApplySucceeded: on 1 of 1 clusters", "Available True ResourceAvailable: on 1 of 1 clusters"),
+		},
 		"NoCluster": {
 			reason:    "without clusters there is only Scheduled, which may well be True",
 			placement: placed(),
@@ -118,11 +156,69 @@ func TestConditions(t *testing.T) {
 				t.Errorf("%s (-want +got):\n%s", tc.reason, diff)
 			}
 			for _, c := range got {
-				if !strings.HasPrefix(c.Type, levelPrefix) || c.ObservedGeneration != 3 || !c.LastTransitionTime.Time.Equal(noon) {
-					t.Errorf("condition %+v: want the prefix %s, generation 3 and the time of the call", c, levelPrefix)
+				if !strings.HasPrefix(c.Type, "ClusterResourcePlacement") || c.ObservedGeneration != 3 || !c.LastTransitionTime.Time.Equal(noon) {
+					t.Errorf("condition %+v: want the prefix ClusterResourcePlacement, generation 3 and the time of the call", c)
 				}
 			}
 		})
+	}
+}
+
+// TestConditionTypes checks the prefix by the placement's kind.
+func TestConditionTypes(t *testing.T) {
+	for namespace, prefix := range map[string]string{"": "ClusterResourcePlacement", "shop": "ResourcePlacement"} {
+		p := placed(on("a", "True", "True", ""))
+		p.Namespace = namespace
+		var got []string
+		for _, c := range Conditions(p, nil, noon) {
+			got = append(got, c.Type)
+		}
+		var want []string
+		for _, kind := range []string{"Scheduled", "RolloutStarted", "Overridden", "WorkSynchronized", "Applied", "Available"} {
+			want = append(want, prefix+kind)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("types of a placement in namespace %q (-want +got):\n%s", namespace, diff)
+		}
+	}
+}
+
+// TestConditionsDropWhatNoLongerHolds takes a placement back to earlier stages: what it passed is not remembered.
+func TestConditionsDropWhatNoLongerHolds(t *testing.T) {
+	before := Conditions(placed(on("a", "True", "True", "")), nil, noon)
+	for name, tc := range map[string]struct {
+		placement Placement
+		want      []string
+	}{
+		"NoCluster": {placed(), []string{"Scheduled"}},
+		"Failed":    {placed(on("a", "False", "True", "")), []string{"Scheduled", "RolloutStarted", "Overridden", "WorkSynchronized", "Applied"}},
+	} {
+		var got []string
+		for _, c := range Conditions(tc.placement, before, noon) {
+			got = append(got, strings.TrimPrefix(c.Type, "ClusterResourcePlacement"))
+		}
+		if diff := cmp.Diff(tc.want, got); diff != "" {
+			t.Errorf("%s: types (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestWithConditions(t *testing.T) {
+	first := placed(on("a", "True", "True", ""), on("b", "True", "False", "")).WithConditions(Placement{}, noon)
+	next := placed(on("b", "True", "True", ""), on("a", "True", "True", ""))
+	second := next.WithConditions(first, noon.Add(time.Hour))
+	if next.Clusters[0].Conditions != nil {
+		t.Error("the clusters of the argument are modified")
+	}
+	for _, c := range second.Clusters {
+		available := c.Conditions[len(c.Conditions)-1]
+		want := map[string]time.Time{"a": noon, "b": noon.Add(time.Hour)}[c.Cluster]
+		if available.Type != "Available" || !available.LastTransitionTime.Time.Equal(want) {
+			t.Errorf("on %s: %+v, want Available since %v", c.Cluster, available, want)
+		}
+	}
+	if whole := second.condition("Available"); whole == nil || !whole.LastTransitionTime.Time.Equal(noon.Add(time.Hour)) {
+		t.Errorf("Available of the whole is %+v, want it to have changed an hour after noon", whole)
 	}
 }
 
@@ -130,12 +226,15 @@ func TestConditionsKeepTheChainOfAnUndecidedPlacement(t *testing.T) {
 	before := Conditions(placed(on("a", "True", "True", "")), nil, noon)
 	invalid := placed(on("a", "True", "True", ""))
 	invalid.Err = "the namespace is reserved"
+	waiting := placed()
+	waiting.Decision.Scheduled = placement.Scheduled{Status: "Unknown", Message: "two members have not shown what they hold"}
 	tests := map[string]struct {
 		placement Placement
 		want      string
 	}{
 		"Invalid":   {invalid, "Scheduled False InvalidResourceSelectors: the namespace is reserved"},
 		"Undecided": {Placement{Name: "web", Generation: 3}, "Scheduled Unknown SchedulePending: no decision yet"},
+		"Waiting":   {waiting, "Scheduled Unknown SchedulePending: two members have not shown what they hold"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -193,6 +292,15 @@ func TestClusterConditions(t *testing.T) {
 			chain("Applied True AllWorkHaveBeenApplied: ", "Available True AllWorkAreAvailable: ")},
 		"NotApplied": {"the chain stops at the first that is not True", on("a", "False", "False", "denied"),
 			chain("Applied False NotAllWorkHaveBeenApplied: denied")},
+		"InProgress": {"work under way has not failed", applying(on("a", "Unknown", "Unknown", "being applied")),
+			chain("Applied False ApplyInProgress: being applied")},
+		"FailedInProgress": {"what failed has failed, though it is being tried again", applying(on("a", "False", "Unknown", "denied")),
+			chain("Applied False NotAllWorkHaveBeenApplied: denied")},
+		"NotTrackable": {"nothing shows whether a ServiceExport is available", bearing(on("a", "True", "True", ""), export),
+			chain("Applied True AllWorkHaveBeenApplied: ",
+				"Available True NotAllWorkAreAvailabilityTrackable: ServiceExport.networking.fleet.azure.com web/shop is taken for available, since nothing tells")},
+		"NotTrackableNorHealthy": {"what is not available outweighs what cannot be seen", bearing(on("a", "True", "False", "crash loop"), export),
+			chain("Applied True AllWorkHaveBeenApplied: ", "Available False NotAllWorkAreAvailable: crash loop")},
 		"Unreachable": {"silence is Unknown", on("a", "", "", "unreachable"), chain("Applied Unknown ApplyPending: unreachable")},
 		"Sick": {"health comes after applying", on("a", "True", "False", "crash loop"),
 			chain("Applied True AllWorkHaveBeenApplied: ", "Available False NotAllWorkAreAvailable: crash loop")},

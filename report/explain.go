@@ -90,7 +90,7 @@ func (x *explainer) member(name string) error {
 	for _, p := range x.r.Placements {
 		for _, c := range p.Clusters {
 			if c.Cluster == name {
-				x.row(p.Name, c.Applied, c.Healthy, shortCommit(c.Revision), c.Message)
+				x.row(p.Key(), c.Applied, c.Healthy, shortCommit(c.Revision), c.Message)
 			}
 		}
 	}
@@ -101,18 +101,18 @@ func (x *explainer) member(name string) error {
 
 func (x *explainer) placement(name string) error {
 	leaving := x.removals(func(r Removal) bool { return r.Placement == name })
-	p, err := find("placement", x.r.Placements, name, func(p Placement) string { return p.Name })
+	p, err := find("placement", x.r.Placements, name, Placement.Key)
 	if err != nil && leaving {
 		return nil // all that is left of it has been said
 	}
 	if err != nil {
 		return err
 	}
-	x.row("Placement " + p.Name)
+	x.row("Placement " + p.Key())
 	x.fact("written in", "%s", p.Source)
 	x.fact("in force", "%s", commit(x.r))
 	x.fact("scheduled", "%s: %s", p.Decision.Scheduled.Status, p.Decision.Scheduled.Message)
-	x.fact("objects", "%d", len(p.Selected))
+	x.fact("objects", "%d", len(p.Resources))
 	x.fact("depends on", "%s", strings.Join(p.DependsOn, ", "))
 	x.fact("acts as", "%s", p.Account)
 	if p.Suspended {
@@ -183,7 +183,7 @@ func (x *explainer) placedObject(ref api.Ref, on []holding) {
 		case h.object.Applied != "True" && h.cluster.Message != "":
 			message = "the placement: " + h.cluster.Message
 		}
-		x.row(h.cluster.Cluster, h.placement.Name, h.object.Applied, string(h.object.Health.Status), shortCommit(h.cluster.Revision), message)
+		x.row(h.cluster.Cluster, h.placement.Key(), h.object.Applied, string(h.object.Health.Status), shortCommit(h.cluster.Revision), message)
 	}
 	x.drift(func(d Drift) bool { return d.Ref == ref })
 }
@@ -200,13 +200,14 @@ func (x *explainer) notPlaced(kind, name string) error {
 	}
 	var known []string
 	for _, p := range x.r.Placements {
-		for _, ref := range p.Selected {
+		for _, id := range p.Resources {
+			ref := refOf(id)
 			if isKind(ref, kind) { // else what is suggested would not be found either
 				known = append(known, strings.TrimPrefix(ref.Namespace+"/"+ref.Name, "/"))
 			}
 			if names(ref, kind, name) {
 				x.row(ref.String())
-				x.fact("selected by", "placement %s (%s)", p.Name, p.Source)
+				x.fact("selected by", "placement %s (%s)", p.Key(), p.Source)
 				x.fact("on no cluster", "%s", p.Decision.Scheduled.Message)
 				return nil
 			}

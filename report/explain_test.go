@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gitfleet/gitfleet/api"
+	placementv1beta1 "github.com/gitfleet/gitfleet/api/placement/v1beta1"
 	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/placement"
 	"github.com/gitfleet/gitfleet/render"
@@ -29,7 +30,8 @@ func explainable() Report {
 				Allocatable: map[string]string{"cpu": "11", "memory": "44Gi"}}},
 			{Name: "west", Joined: "Unknown", Message: "no answer", Suspended: true}},
 		Placements: []Placement{{Name: "shop", Source: "shop/placement.yaml#1", DependsOn: []string{"base"}, Account: "shop/deployer",
-			Selected: []api.Ref{web, job},
+			Resources: []placementv1beta1.ResourceIdentifier{{Group: "apps", Version: "v1", Kind: "Deployment", Namespace: "shop", Name: "web"},
+				{Group: "batch", Version: "v1", Kind: "Job", Namespace: "shop", Name: "migrate"}},
 			Decision: placement.Decision{Name: "shop", Scheduled: placement.Scheduled{Status: "True", Message: "found all cluster needed"},
 				Verdicts: []placement.Verdict{{Cluster: "east", Selected: true, Reason: "labels match"}, {Cluster: "west", Reason: "label location is w"}}},
 			Clusters: []PlacementOnCluster{{Cluster: "east", Applied: "False", Healthy: "Unknown", Revision: rev.Commit, Message: "create Job.batch shop/migrate waits: ...",
@@ -134,6 +136,23 @@ func TestExplainWhatIsNotThere(t *testing.T) {
 	for _, what := range []string{"", "web", "/x", "deployment/"} {
 		if err := Explain(&strings.Builder{}, explainable(), what, explainedAt); err == nil || !strings.Contains(err.Error(), "KIND/NAMESPACE/NAME") {
 			t.Errorf("%q: %v, want the forms it may have", what, err)
+		}
+	}
+}
+
+// TestExplainResourcePlacement finds a placement of a namespace beside one of the same name without.
+func TestExplainResourcePlacement(t *testing.T) {
+	r := explainable()
+	local := r.Placements[0]
+	local.Namespace, local.Source = "shop", "shop/local.yaml#1"
+	r.Placements = append(r.Placements, local)
+	for what, want := range map[string]string{
+		"placement/shop":      "Placement shop\n  written in   shop/placement.yaml#1\n",
+		"placement/shop/shop": "Placement shop/shop\n  written in   shop/local.yaml#1\n",
+	} {
+		var b strings.Builder
+		if err := Explain(&b, r, what, explainedAt); err != nil || !strings.HasPrefix(b.String(), want) {
+			t.Errorf("explain %s: %v, and\n%swant it to begin with\n%s", what, err, b.String(), want)
 		}
 	}
 }

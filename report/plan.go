@@ -68,7 +68,8 @@ const (
 	RiskConfirm         = "Confirm"         // so much is deleted that a person must confirm it
 	RiskDeleteStorage   = "DeleteStorage"   // a volume, a claim, or the workload that owns claims
 	RiskNoCluster       = "NoCluster"       // a placement that runs nowhere
-	RiskUnfilled        = "Unfilled"        // a placement that names clusters which are not there
+	RiskUnfilled        = "Unfilled"        // a placement that finds fewer clusters than it asks for
+	RiskProperties      = "Properties"      // a placement that goes by what members report, which no file tells
 	RiskNotice          = "Notice"          // probably a mistake in a manifest, though no error
 	RiskMemberRemoved   = "MemberRemoved"   // its objects stay, unattended
 	RiskBaseInvalid     = "BaseInvalid"     // Base could not be planned, so every object shows as new

@@ -8,6 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/gitfleet/gitfleet/api"
+	clusterv1beta1 "github.com/gitfleet/gitfleet/api/cluster/v1beta1"
+	placementv1beta1 "github.com/gitfleet/gitfleet/api/placement/v1beta1"
 	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/placement"
 	"github.com/gitfleet/gitfleet/render"
@@ -56,9 +58,10 @@ type Removal struct {
 // Drift is one foreign change that was put back, with the times it came back since gitfleet started.
 type Drift struct {
 	apply.Drift
-	Cluster   string `json:"cluster"`
-	Placement string `json:"placement"`
-	Count     int    `json:"count"`
+	Cluster   string    `json:"cluster"`
+	Placement string    `json:"placement"`
+	Count     int       `json:"count"`
+	First     time.Time `json:"first,omitzero"` // when it was put back for the first time of Count
 }
 
 // Unplaced is an object that no placement selects.
@@ -69,18 +72,22 @@ type Unplaced struct {
 
 // Member is one cluster of the fleet.
 type Member struct {
-	Name     string            `json:"name"`
-	Labels   map[string]string `json:"labels,omitempty"`
-	Joined   string            `json:"joined"`            // True once reached, False without credentials, Unknown while unreachable
-	Message  string            `json:"message,omitempty"` // why it is not reachable
-	LastSeen time.Time         `json:"lastSeen,omitzero"`
-	Created  time.Time         `json:"created,omitzero"` // when gitfleet first registered it
-	Nodes    *int              `json:"nodes,omitempty"`  // nil while unknown
+	Name        string            `json:"name"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Joined      string            `json:"joined"`            // True once reached, False without credentials, Unknown while unreachable
+	Since       time.Time         `json:"since,omitzero"`    // when Joined became that; zero while unknown
+	Message     string            `json:"message,omitempty"` // why it is not reachable
+	LastSeen    time.Time         `json:"lastSeen,omitzero"`
+	Created     time.Time         `json:"created,omitzero"` // when gitfleet first registered it
+	Nodes       *int              `json:"nodes,omitempty"`  // nil while unknown
 	// Suspended tells that Git asks for nothing to be changed there.
 	Suspended bool       `json:"suspended,omitempty"`
 	Version   string     `json:"version,omitempty"`   // of its API server
 	Resources *Resources `json:"resources,omitempty"` // nil while unknown
 	Source    string     `json:"source,omitempty"`    // file and document that register it: "members.yaml#1"
+	// Spec is that of the MemberCluster in Git; nil while unknown.
+	Spec *clusterv1beta1.MemberClusterSpec `json:"spec,omitempty"`
 }
 
 // Resources is what the nodes of a member offer together, as quantities: "16", "3920m", "64Gi".
@@ -92,19 +99,25 @@ type Resources struct {
 
 // Placement is one placement and what it came to on each cluster.
 type Placement struct {
-	Name       string               `json:"name"`
-	Namespace  string               `json:"namespace,omitempty"` // of a ResourcePlacement
-	Generation int64                `json:"generation"`
-	Created    time.Time            `json:"created,omitzero"`
-	Decision   placement.Decision   `json:"decision"`
-	Conditions []metav1.Condition   `json:"conditions"` // upstream's types and reasons
-	Selected   []api.Ref            `json:"selectedResources"`
-	Clusters   []PlacementOnCluster `json:"clusters"`            // one for each selected cluster, by name
-	Source     string               `json:"source,omitempty"`    // file and document of the manifest: "web/placement.yaml#1"
-	Suspended  bool                 `json:"suspended,omitempty"` // Git asks for nothing of it to be changed
-	DependsOn  []string             `json:"dependsOn,omitempty"`
-	Account    string               `json:"serviceAccount,omitempty"` // "namespace/name" that it acts as on members
-	Err        string               `json:"error,omitempty"`
+	Name        string             `json:"name"`
+	Namespace   string             `json:"namespace,omitempty"` // of a ResourcePlacement
+	Labels      map[string]string  `json:"labels,omitempty"`
+	Annotations map[string]string  `json:"annotations,omitempty"`
+	Generation  int64              `json:"generation"`
+	Created     time.Time          `json:"created,omitzero"`
+	Decision    placement.Decision `json:"decision"`
+	Conditions  []metav1.Condition `json:"conditions"` // upstream's types and reasons
+	Selected    []api.Ref          `json:"-"`          // of Resources
+	// Resources are the selected objects in upstream's fixed order; what came out of an envelope names that.
+	Resources []placementv1beta1.ResourceIdentifier `json:"selectedResources"`
+	Clusters  []PlacementOnCluster                  `json:"clusters"`            // one for each selected cluster, by name
+	Source    string                                `json:"source,omitempty"`    // file and document of the manifest: "web/placement.yaml#1"
+	Suspended bool                                  `json:"suspended,omitempty"` // Git asks for nothing of it to be changed
+	DependsOn []string                              `json:"dependsOn,omitempty"`
+	Account   string                                `json:"serviceAccount,omitempty"` // "namespace/name" that it acts as on members
+	Err       string                                `json:"error,omitempty"`
+	// Spec is that in Git; nil while unknown.
+	Spec *placementv1beta1.PlacementSpec `json:"spec,omitempty"`
 }
 
 // Key names the placement among all: "name", or "namespace/name" of a ResourcePlacement.
@@ -112,11 +125,14 @@ func (p Placement) Key() string { return placement.Key(p.Namespace, p.Name) }
 
 // PlacementOnCluster is one placement on one cluster.
 type PlacementOnCluster struct {
-	Cluster string         `json:"cluster"`
-	Applied string         `json:"applied"` // True, False or Unknown
-	Healthy string         `json:"healthy"` // True, False or Unknown
-	Message string         `json:"message,omitempty"`
-	Objects []PlacedObject `json:"objects,omitempty"`
+	Cluster string `json:"cluster"`
+	Applied string `json:"applied"` // True, False or Unknown
+	Healthy string `json:"healthy"` // True, False or Unknown
+	// Applying tells that gitfleet is at work on it: what is not applied yet has not failed. It does not when the work waits
+	// for something, nor when the member cannot be reached.
+	Applying bool           `json:"applying,omitempty"`
+	Message  string         `json:"message,omitempty"`
+	Objects  []PlacedObject `json:"objects,omitempty"`
 	// Revision is the commit that caused the last change of the inventory; empty while unknown.
 	Revision string `json:"revision,omitempty"`
 	// Conditions are those of ClusterConditions: the types carry no prefix.
@@ -126,10 +142,13 @@ type PlacementOnCluster struct {
 // PlacedObject is one object of a placement on one cluster.
 type PlacedObject struct {
 	api.Ref
-	Applied string        `json:"applied"` // True, False or Unknown
-	Health  apply.Health  `json:"health"`
+	Applied string       `json:"applied"` // True, False or Unknown
+	Health  apply.Health `json:"health"`
+	// Checked tells that a health check of the commit judges its kind, so that its availability is known.
+	Checked bool          `json:"checked,omitempty"`
 	Error   string        `json:"error,omitempty"`
-	Wait    string        `json:"wait,omitempty"` // why a change of it is kept back
+	Reason  string        `json:"reason,omitempty"` // upstream's word for Error: see AppliedReason
+	Wait    string        `json:"wait,omitempty"`   // why a change of it is kept back
 	Source  render.Origin `json:"source"`
 }
 

@@ -68,7 +68,7 @@ func (r Report) totals() totals {
 	}
 	for _, p := range r.Placements {
 		if p.Err != "" {
-			t.errors = append(t.errors, "placement "+p.Name+": "+p.Err)
+			t.errors = append(t.errors, "placement "+p.Key()+": "+p.Err)
 		}
 		for _, c := range p.selectedClusters() {
 			t.slots++
@@ -76,13 +76,13 @@ func (r Report) totals() totals {
 			case "True":
 				t.applied++
 			case "False":
-				t.errors = append(t.errors, fmt.Sprintf("placement %s on %s: %s", p.Name, c.Cluster, c.Message))
+				t.errors = append(t.errors, fmt.Sprintf("placement %s on %s: %s", p.Key(), c.Cluster, c.Message))
 			}
 			switch c.Healthy {
 			case "True":
 				t.healthy++
 			case "False":
-				t.unhealthy = append(t.unhealthy, fmt.Sprintf("placement %s on %s: %s", p.Name, c.Cluster, c.Message))
+				t.unhealthy = append(t.unhealthy, fmt.Sprintf("placement %s on %s: %s", p.Key(), c.Cluster, c.Message))
 			}
 		}
 	}

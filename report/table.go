@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,7 +11,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/duration"
@@ -27,31 +27,34 @@ const none = "<none>"
 
 // table is one kind of row that `gitfleet get` prints.
 type table struct {
-	names   []string // plural first; the others are accepted too
-	columns []string // of every cell of a row, in order; the leading ones identify the object
-	wide    []string // those of columns that only -o wide shows
-	rows    func(r Report, now time.Time) [][]string
-	list    func(r Report) any
+	names    []string // plural first; the others are accepted too
+	columns  []string // of every cell of a row, in order; the leading ones identify the object
+	wide     []string // those of columns that only -o wide shows
+	optional []string // those of columns that are left out where they would be empty
+	rows     func(r Report, now time.Time) [][]string
+	list     func(r Report) any
 }
 
 // tables returns every kind in the order of the error that lists them. Columns are those that kubectl prints for the
 // same kinds; CLUSTER is added where the answer spans clusters.
 func tables() []table {
 	return []table{
+		placementTable(func(Placement) bool { return true }, "placements", "placement"),
+		placementTable(func(p Placement) bool { return p.Namespace == "" }, "clusterresourceplacements", "clusterresourceplacement", "crp"),
+		placementTable(func(p Placement) bool { return p.Namespace != "" }, "resourceplacements", "resourceplacement", "rp"),
 		{
-			names: []string{"placements", "placement", "clusterresourceplacements", "clusterresourceplacement", "crp"},
-			columns: []string{"NAME", "GEN", "SCHEDULED", "SCHEDULEDGEN", "APPLIED", "APPLIEDGEN",
-				"AVAILABLE", "AVAILABLEGEN", "AGE", "CLUSTERS", "MESSAGE"},
-			wide: []string{"AVAILABLE", "AVAILABLEGEN", "CLUSTERS", "MESSAGE"},
-			rows: placementRows,
-			list: func(r Report) any { return orEmpty(r.Placements) },
-		},
-		{
-			names:   []string{"members", "member", "memberclusters", "membercluster", "clusters", "cluster"},
-			columns: []string{"NAME", "JOINED", "AGE", "MEMBER-AGENT-LAST-SEEN", "NODE-COUNT", "LABELS", "MESSAGE"},
-			wide:    []string{"LABELS", "MESSAGE"},
-			rows:    memberRows,
-			list:    func(r Report) any { return orEmpty(r.Members) },
+			names: []string{"members", "member", "memberclusters", "membercluster", "clusters", "cluster"},
+			columns: []string{"NAME", "JOINED", "AGE", "MEMBER-AGENT-LAST-SEEN", "NODE-COUNT", "AVAILABLE-CPU", "AVAILABLE-MEMORY",
+				"ALLOCATABLE-CPU", "ALLOCATABLE-MEMORY", "LABELS", "MESSAGE"},
+			wide: []string{"ALLOCATABLE-CPU", "ALLOCATABLE-MEMORY", "LABELS", "MESSAGE"},
+			rows: memberRows,
+			list: func(r Report) any {
+				var items []any
+				for _, m := range r.Members {
+					items = append(items, m.object(r))
+				}
+				return listOf(items)
+			},
 		},
 		{
 			names:   []string{"serviceexports", "serviceexport", "svcexport"},
@@ -72,6 +75,28 @@ func tables() []table {
 			wide:    []string{"MESSAGE"},
 			rows:    serviceRows,
 			list:    func(r Report) any { return orEmpty(r.Services) },
+		},
+	}
+}
+
+// placementTable is the table of the placements that keep accepts.
+func placementTable(keep func(Placement) bool, names ...string) table {
+	kept := func(r Report) []Placement {
+		return slices.DeleteFunc(slices.Clone(r.Placements), func(p Placement) bool { return !keep(p) })
+	}
+	return table{
+		names: names,
+		columns: []string{"NAMESPACE", "NAME", "GEN", "TYPE", "SCHEDULED", "SCHEDULEDGEN", "WORKSYNCHRONIZED", "WORKSYNCHRONIZEDGEN",
+			"APPLIED", "APPLIEDGEN", "AVAILABLE", "AVAILABLEGEN", "AGE", "CLUSTERS", "MESSAGE"},
+		wide:     []string{"TYPE", "WORKSYNCHRONIZED", "WORKSYNCHRONIZEDGEN", "AVAILABLE", "AVAILABLEGEN", "CLUSTERS", "MESSAGE"},
+		optional: []string{"NAMESPACE"},
+		rows:     func(r Report, now time.Time) [][]string { return placementRows(kept(r), now) },
+		list: func(r Report) any {
+			var items []any
+			for _, p := range kept(r) {
+				items = append(items, p.object(r))
+			}
+			return listOf(items)
 		},
 	}
 }
@@ -102,10 +127,11 @@ func Table(w io.Writer, r Report, kind string, wide bool, now time.Time) error {
 	slices.SortFunc(rows, slices.Compare)
 	// kubectl's own settings, k8s.io/cli-runtime/pkg/printers: cells of at least 6, padded by 3.
 	tab := tabwriter.NewWriter(w, 6, 4, 3, ' ', 0)
+	shown := t.shown(rows, wide)
 	for _, row := range append([][]string{t.columns}, rows...) {
 		var cells []string
 		for i, cell := range row {
-			if wide || !slices.Contains(t.wide, t.columns[i]) {
+			if shown[i] {
 				cells = append(cells, oneLine(cell))
 			}
 		}
@@ -114,6 +140,16 @@ func Table(w io.Writer, r Report, kind string, wide bool, now time.Time) error {
 		}
 	}
 	return tab.Flush()
+}
+
+// shown tells for each column whether it is printed.
+func (t table) shown(rows [][]string, wide bool) []bool {
+	shown := make([]bool, len(t.columns))
+	for i, column := range t.columns {
+		filled := slices.ContainsFunc(rows, func(row []string) bool { return row[i] != "" })
+		shown[i] = (wide || !slices.Contains(t.wide, column)) && (filled || !slices.Contains(t.optional, column))
+	}
+	return shown
 }
 
 // orEmpty makes an absent list an empty one, so that it is encoded as [].
@@ -134,7 +170,8 @@ func oneLine(cell string) string {
 	}, cell)
 }
 
-// List prints the objects of one kind as data, in the fields of the Report. format is json or yaml.
+// List prints the objects of one kind as data: placements and members as kubectl would print the Kubernetes objects, with
+// their status, others in the fields of the Report. format is json or yaml.
 func List(w io.Writer, r Report, kind, format string) error {
 	t, err := tableOf(kind)
 	if err != nil {
@@ -158,17 +195,28 @@ func List(w io.Writer, r Report, kind, format string) error {
 	return err
 }
 
-func placementRows(r Report, now time.Time) [][]string {
+func placementRows(placements []Placement, now time.Time) [][]string {
 	var rows [][]string
-	for _, p := range r.Placements {
-		scheduled := meta.FindStatusCondition(p.Conditions, v1beta1.ConditionScheduled)
-		applied := meta.FindStatusCondition(p.Conditions, v1beta1.ConditionApplied)
-		available := meta.FindStatusCondition(p.Conditions, v1beta1.ConditionAvailable)
-		rows = append(rows, []string{p.Name, strconv.FormatInt(p.Generation, 10), status(scheduled), generation(scheduled),
-			status(applied), generation(applied), status(available), generation(available), age(p.Created, now),
-			joined(p.clusterNames()), p.trouble()})
+	for _, p := range placements {
+		row := []string{p.Namespace, p.Name, strconv.FormatInt(p.Generation, 10), p.placementType()}
+		for _, kind := range []string{scheduled, workSynchronized, applied, available} {
+			c := p.condition(kind)
+			row = append(row, status(c), generation(c))
+		}
+		rows = append(rows, append(row, age(p.Created, now), joined(p.clusterNames()), p.trouble()))
 	}
 	return rows
+}
+
+// placementType is that of the policy; "" while the spec is not known.
+func (p Placement) placementType() string {
+	switch {
+	case p.Spec == nil:
+		return ""
+	case p.Spec.Policy == nil:
+		return string(v1beta1.PickAll)
+	}
+	return string(cmp.Or(p.Spec.Policy.PlacementType, v1beta1.PickAll))
 }
 
 // status and generation are empty for a missing condition, as in kubectl's tables.
@@ -211,7 +259,13 @@ func memberRows(r Report, now time.Time) [][]string {
 		if m.Nodes != nil {
 			nodes = strconv.Itoa(*m.Nodes)
 		}
+		offers := Resources{}
+		if m.Resources != nil {
+			offers = *m.Resources
+		}
 		rows = append(rows, []string{m.Name, string(statusOf(m.Joined)), age(m.Created, now), age(m.LastSeen, now), nodes,
+			cmp.Or(offers.Available["cpu"], unknown), cmp.Or(offers.Available["memory"], unknown),
+			cmp.Or(offers.Allocatable["cpu"], unknown), cmp.Or(offers.Allocatable["memory"], unknown),
 			labels.FormatLabels(m.Labels), m.Message})
 	}
 	return rows

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
+	placementv1beta1 "github.com/gitfleet/gitfleet/api/placement/v1beta1"
 	"github.com/gitfleet/gitfleet/source"
 )
 
@@ -23,13 +24,19 @@ func sample() Report {
 	for _, p := range []*Placement{&web, &api} {
 		p.Conditions = Conditions(*p, nil, noon)
 	}
+	api.Spec = &placementv1beta1.PlacementSpec{}
+	picks := &placementv1beta1.PlacementSpec{Policy: &placementv1beta1.PlacementPolicy{PlacementType: placementv1beta1.PickN}}
+	offers := Resources{Allocatable: map[string]string{"cpu": "8", "memory": "16Gi"}}
+	full := offers
+	full.Available = map[string]string{"cpu": "3920m", "memory": "12Gi"}
 	return Report{
+		Time:       noon,
 		Head:       source.Revision{Commit: "3f2a1b0000000000000000000000000000000000", Subject: "scale web"},
 		Applied:    source.Revision{Commit: "3f2a1b0000000000000000000000000000000000", Subject: "scale web"},
-		Placements: []Placement{web, api, {Name: "new", Generation: 1}},
+		Placements: []Placement{web, api, {Name: "new", Generation: 1, Spec: picks}},
 		Members: []Member{
-			{Name: "aks-3", Joined: "Unknown", Message: "connection refused\nsince 11:58", Created: noon.Add(-3 * time.Hour), LastSeen: noon.Add(-2 * time.Minute)},
-			{Name: "aks-1", Joined: "True", Labels: map[string]string{"region": "east", "env": "prod"}, Created: noon.Add(-3 * time.Hour), LastSeen: noon, Nodes: &nodes},
+			{Name: "aks-3", Joined: "Unknown", Message: "connection refused\nsince 11:58", Created: noon.Add(-3 * time.Hour), LastSeen: noon.Add(-2 * time.Minute), Resources: &offers},
+			{Name: "aks-1", Joined: "True", Labels: map[string]string{"region": "east", "env": "prod"}, Created: noon.Add(-3 * time.Hour), LastSeen: noon, Nodes: &nodes, Resources: &full},
 			{Name: "aks-2", Joined: "False", Message: "no kubeconfig context is named aks-2"},
 		},
 		Exports: []Export{
@@ -65,24 +72,24 @@ web-demos   1     True        1              True      1            20s
 `,
 		},
 		"PlacementsWide": {
-			reason: "wide adds where, and why not",
+			reason: "wide adds upstream's wide columns, where, and why not",
 			kind:   "crp",
 			wide:   true,
 			want: `
-NAME        GEN   SCHEDULED   SCHEDULEDGEN   APPLIED   APPLIEDGEN   AVAILABLE   AVAILABLEGEN   AGE         CLUSTERS      MESSAGE
-api         3     True        3              Unknown   3                                       2d2h        aks-1,aks-3   on 1 of 2 clusters; aks-3: Unknown, connection refused
-new         1                                                                                  <unknown>   <none>        
-web-demos   1     True        1              True      1            True        1              20s         aks-1,aks-2   
+NAME        GEN   TYPE      SCHEDULED   SCHEDULEDGEN   WORKSYNCHRONIZED   WORKSYNCHRONIZEDGEN   APPLIED   APPLIEDGEN   AVAILABLE   AVAILABLEGEN   AGE         CLUSTERS      MESSAGE
+api         3     PickAll   True        3              True               3                     Unknown   3                                       2d2h        aks-1,aks-3   on 1 of 2 clusters; aks-3: Unknown, connection refused
+new         1     PickN                                                                                                                           <unknown>   <none>        
+web-demos   1               True        1              True               1                     True      1            True        1              20s         aks-1,aks-2   
 `,
 		},
 		"Members": {
-			reason: "a stopped member shows as not joined, with when it was last seen",
+			reason: "a stopped member shows as not joined, with when it was last seen and what it last offered",
 			kind:   "Member",
 			want: `
-NAME    JOINED    AGE         MEMBER-AGENT-LAST-SEEN   NODE-COUNT
-aks-1   True      3h          0s                       2
-aks-2   False     <unknown>   <unknown>                <unknown>
-aks-3   Unknown   3h          2m                       <unknown>
+NAME    JOINED    AGE         MEMBER-AGENT-LAST-SEEN   NODE-COUNT   AVAILABLE-CPU   AVAILABLE-MEMORY
+aks-1   True      3h          0s                       2            3920m           12Gi
+aks-2   False     <unknown>   <unknown>                <unknown>    <unknown>       <unknown>
+aks-3   Unknown   3h          2m                       <unknown>    <unknown>       <unknown>
 `,
 		},
 		"MembersWide": {
@@ -90,10 +97,10 @@ aks-3   Unknown   3h          2m                       <unknown>
 			kind:   "cluster",
 			wide:   true,
 			want: `
-NAME    JOINED    AGE         MEMBER-AGENT-LAST-SEEN   NODE-COUNT   LABELS                 MESSAGE
-aks-1   True      3h          0s                       2            env=prod,region=east   
-aks-2   False     <unknown>   <unknown>                <unknown>    <none>                 no kubeconfig context is named aks-2
-aks-3   Unknown   3h          2m                       <unknown>    <none>                 connection refused since 11:58
+NAME    JOINED    AGE         MEMBER-AGENT-LAST-SEEN   NODE-COUNT   AVAILABLE-CPU   AVAILABLE-MEMORY   ALLOCATABLE-CPU   ALLOCATABLE-MEMORY   LABELS                 MESSAGE
+aks-1   True      3h          0s                       2            3920m           12Gi               8                 16Gi                 env=prod,region=east   
+aks-2   False     <unknown>   <unknown>                <unknown>    <unknown>       <unknown>          <unknown>         <unknown>            <none>                 no kubeconfig context is named aks-2
+aks-3   Unknown   3h          2m                       <unknown>    <unknown>       <unknown>          8                 16Gi                 <none>                 connection refused since 11:58
 `,
 		},
 		"Exports": {
@@ -165,7 +172,7 @@ func TestTableOfNothing(t *testing.T) {
 }
 
 func TestUnknownKindListsTheKnown(t *testing.T) {
-	const want = `unknown kind "pods": use one of placements, members, serviceexports, serviceimports, multiclusterservices`
+	const want = `unknown kind "pods": use one of placements, clusterresourceplacements, resourceplacements, members, serviceexports, serviceimports, multiclusterservices`
 	if err := Table(&strings.Builder{}, Report{}, "pods", false, noon); err == nil || err.Error() != want {
 		t.Errorf("Table says %v, want %s", err, want)
 	}
@@ -184,9 +191,45 @@ func TestEveryNameOfAKindIsAccepted(t *testing.T) {
 			seen[name] = tab.names[0]
 		}
 	}
-	for _, name := range []string{"placement", "crp", "member", "cluster", "svcexport", "svcimport", "mcs", "SERVICEEXPORTS"} {
+	for _, name := range []string{"placement", "crp", "rp", "member", "cluster", "svcexport", "svcimport", "mcs", "SERVICEEXPORTS"} {
 		if err := Table(&strings.Builder{}, sample(), name, false, noon); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestNamespaceColumn checks that a ResourcePlacement is told apart from a ClusterResourcePlacement of its name, and only then.
+func TestNamespaceColumn(t *testing.T) {
+	r := sample()
+	local := placed(on("aks-1", "True", "True", ""))
+	local.Name, local.Namespace, local.Created = "api", "web", noon.Add(-time.Minute)
+	local.Conditions = Conditions(local, nil, noon)
+	r.Placements = append(r.Placements, local)
+	for kind, want := range map[string]string{
+		"placements": `
+NAMESPACE   NAME        GEN   SCHEDULED   SCHEDULEDGEN   APPLIED   APPLIEDGEN   AGE
+            api         3     True        3              Unknown   3            2d2h
+            new         1                                                       <unknown>
+            web-demos   1     True        1              True      1            20s
+web         api         3     True        3              True      3            60s
+`,
+		"crp": `
+NAME        GEN   SCHEDULED   SCHEDULEDGEN   APPLIED   APPLIEDGEN   AGE
+api         3     True        3              Unknown   3            2d2h
+new         1                                                       <unknown>
+web-demos   1     True        1              True      1            20s
+`,
+		"rp": `
+NAMESPACE   NAME   GEN   SCHEDULED   SCHEDULEDGEN   APPLIED   APPLIEDGEN   AGE
+web         api    3     True        3              True      3            60s
+`,
+	} {
+		var b strings.Builder
+		if err := Table(&b, r, kind, false, noon); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(strings.TrimPrefix(want, "\n"), b.String()); diff != "" {
+			t.Errorf("get %s (-want +got):\n%s", kind, diff)
 		}
 	}
 }
@@ -194,25 +237,38 @@ func TestEveryNameOfAKindIsAccepted(t *testing.T) {
 func TestList(t *testing.T) {
 	for _, format := range []string{"json", "yaml"} {
 		var b strings.Builder
-		if err := List(&b, sample(), "members", format); err != nil {
+		if err := List(&b, sample(), "serviceexports", format); err != nil {
 			t.Fatal(err)
 		}
 		data, err := yaml.YAMLToJSON([]byte(b.String()))
 		if err != nil {
 			t.Fatalf("%s does not parse: %v\n%s", format, err, b.String())
 		}
-		var got []Member
+		var got []Export
 		if err := json.Unmarshal(data, &got); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(sample().Members, got); diff != "" {
-			t.Errorf("%s does not hold the members (-want +got):\n%s", format, diff)
+		if diff := cmp.Diff(sample().Exports, got); diff != "" {
+			t.Errorf("%s does not hold the exports (-want +got):\n%s", format, diff)
 		}
 	}
+	const noObjects = `{
+  "apiVersion": "v1",
+  "items": [],
+  "kind": "List",
+  "metadata": {
+    "resourceVersion": ""
+  }
+}
+`
 	for _, tab := range tables() {
+		want := "[]\n"
+		if strings.Contains(tab.names[0], "placements") || tab.names[0] == "members" {
+			want = noObjects
+		}
 		var b strings.Builder
-		if err := List(&b, Report{}, tab.names[0], "json"); err != nil || b.String() != "[]\n" {
-			t.Errorf("an empty list of %s is %q, %v; want []", tab.names[0], b.String(), err)
+		if err := List(&b, Report{}, tab.names[0], "json"); err != nil || b.String() != want {
+			t.Errorf("an empty list of %s is %q, %v; want %q", tab.names[0], b.String(), err, want)
 		}
 	}
 	if err := List(&strings.Builder{}, sample(), "members", "toml"); err == nil || !strings.Contains(err.Error(), "use json or yaml") {

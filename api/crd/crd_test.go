@@ -14,13 +14,14 @@ import (
 func TestTables(t *testing.T) {
 	want := map[string][]string{
 		"clusterresourceplacements": {"Gen", "Scheduled", "ScheduledGen", "Applied", "AppliedGen", "[Available]", "[AvailableGen]", "Age"},
+		"resourceplacements":        {"Gen", "Scheduled", "ScheduledGen", "Applied", "AppliedGen", "[Available]", "[AvailableGen]", "Age"},
 		"memberclusters": {"Joined", "Age", "Member-Agent-Last-Seen", "Node-Count", "Available-CPU", "Available-Memory",
 			"[Allocatable-CPU]", "[Allocatable-Memory]"},
 		"serviceexports":       {"Is-Valid", "Is-Conflicted", "Age"},
 		"serviceimports":       nil,
 		"multiclusterservices": {"Service-Import", "External-IP", "Is-Valid", "Age"},
 	}
-	shortNames := map[string]string{"clusterresourceplacements": "crp", "memberclusters": "cluster", "serviceexports": "svcexport",
+	shortNames := map[string]string{"clusterresourceplacements": "crp", "resourceplacements": "rp", "memberclusters": "cluster", "serviceexports": "svcexport",
 		"serviceimports": "svcimport", "multiclusterservices": "mcs"}
 	for _, u := range append(Hub(), Member()...) {
 		var def apiextensionsv1.CustomResourceDefinition

@@ -17,8 +17,12 @@ func newGet() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get placements|members|serviceexports|serviceimports|multiclusterservices",
 		Short: "Print what the running gitfleet knows, as kubectl would",
+		Long: `Print what the running gitfleet knows, as kubectl would. Names of kinds are taken in the singular and short, too;
+clusterresourceplacements (crp) and resourceplacements (rp) are one kind of placements only. With -o json or yaml,
+placements and members are printed as Kubernetes objects with their status.`,
 		Example: `  gitfleet get placements
-  gitfleet get members -o wide`,
+  gitfleet get members -o wide
+  gitfleet get crp -o yaml`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return fmt.Errorf("want one kind, got %d; see '%s --help'", len(args), cmd.CommandPath())

@@ -83,6 +83,6 @@ members export.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())
 	})
-	root.AddCommand(newRun(), newPlan(), newRender(), newGet(), newExplain(), newVersion(), newRenderChild())
+	root.AddCommand(newRun(), newPlan(), newRender(), newGet(), newExplain(), newSchedule(), newVersion(), newRenderChild())
 	return root
 }

@@ -46,6 +46,8 @@ func TestFleet(t *testing.T) {
 		{"Worktree", testWorktree},
 		{"TwoProcesses", testTwoProcesses},
 		{"Rotate", testRotate},
+		{"Scheduling", testScheduling},
+		{"SchedulingByProperties", testSchedulingByProperties},
 	} {
 		ok := t.Run(story.name, func(t *testing.T) {
 			s := *w

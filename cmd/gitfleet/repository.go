@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/gitfleet/gitfleet/reconcile"
+	"github.com/gitfleet/gitfleet/source"
 	"github.com/gitfleet/gitfleet/source/dir"
 	"github.com/gitfleet/gitfleet/source/gitrepo"
 )
@@ -20,7 +22,7 @@ type opened struct {
 }
 
 // openRepository opens what --repo names: a URL, or a directory, whose files are taken as they are, committed or not.
-func openRepository(ctx context.Context, o repositoryOptions, stateDir string) (opened, error) {
+func openRepository(ctx context.Context, o repositoryOptions, stateDir string, log *slog.Logger) (opened, error) {
 	if strings.Contains(o.url, "://") {
 		r, err := gitrepo.Open(ctx, gitrepo.Options{
 			URL: o.url, Ref: o.ref, AuthFile: o.authFile, CAFile: o.caFile, CacheDir: filepath.Join(stateDir, "repositories"),
@@ -37,17 +39,35 @@ func openRepository(ctx context.Context, o repositoryOptions, stateDir string) (
 	if err != nil {
 		return opened{}, fmt.Errorf("--repo: %w", err)
 	}
-	return opened{Repository: uncommitted{t}, changed: t.Changed(), close: t.Close}, nil
+	return opened{Repository: &uncommitted{Tree: t, log: log}, changed: t.Changed(), close: t.Close}, nil
 }
 
 // uncommitted is a directory as a repository: it has no commits, so nobody can confirm anything in one.
-type uncommitted struct{ *dir.Tree }
+type uncommitted struct {
+	*dir.Tree
+	log  *slog.Logger
+	told string // why changes may not be noticed at once, as the log was last told
+}
+
+// Fetch implements reconcile.Repository.
+func (u *uncommitted) Fetch(ctx context.Context) (source.Revision, error) {
+	rev, err := u.Tree.Fetch(ctx)
+	text := ""
+	if w := u.WatchErr(); w != nil {
+		text = w.Error()
+	}
+	if text != u.told && text != "" {
+		u.log.Warn("changes of the directory are noticed at the next look only", "error", text)
+	}
+	u.told = text
+	return rev, err
+}
 
 // Confirmations implements reconcile.Repository.
-func (uncommitted) Confirmations(context.Context, string, string) ([]string, error) { return nil, nil }
+func (*uncommitted) Confirmations(context.Context, string, string) ([]string, error) { return nil, nil }
 
 // MistypedConfirmations implements reconcile.Repository.
-func (uncommitted) MistypedConfirmations(context.Context, string, string) ([]string, error) {
+func (*uncommitted) MistypedConfirmations(context.Context, string, string) ([]string, error) {
 	return nil, nil
 }
 

@@ -193,7 +193,7 @@ func run(ctx context.Context, o runOptions, stdout, stderr io.Writer) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	repository, err := openRepository(ctx, o.repository, o.stateDir)
+	repository, err := openRepository(ctx, o.repository, o.stateDir, log)
 	if err != nil {
 		return err
 	}

@@ -140,11 +140,15 @@ func (b *build) object(k *kustomization, r *kres.Resource, wanted bool) (objectF
 	return objectFrame{Origin: origin, Object: raw}, nil
 }
 
-// clusterKind is true for the kinds of ours that live outside namespaces.
+// clusterKinds are the kinds of the fleet's API that live outside namespaces, those of its first version included.
+var clusterKinds = map[string][]string{
+	placementv1beta1.Group: {placementv1beta1.ClusterResourcePlacementGVK.Kind, placementv1beta1.ClusterResourceEnvelopeGVK.Kind},
+	clusterv1beta1.Group:   {clusterv1beta1.MemberClusterGVK.Kind},
+	"fleet.azure.com":      {placementv1beta1.ClusterResourcePlacementGVK.Kind, clusterv1beta1.MemberClusterGVK.Kind},
+}
+
 func clusterKind(r *kres.Resource) bool {
-	gvk := r.GetGvk()
-	return gvk.Group == placementv1beta1.Group && gvk.Kind == placementv1beta1.ClusterResourcePlacementGVK.Kind ||
-		gvk.Group == clusterv1beta1.Group && gvk.Kind == clusterv1beta1.MemberClusterGVK.Kind
+	return slices.Contains(clusterKinds[r.GetGvk().Group], r.GetGvk().Kind)
 }
 
 // plain renders a file that no kustomization covers: its objects as they are.

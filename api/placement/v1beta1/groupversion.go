@@ -1,5 +1,5 @@
-// Package v1beta1 holds the placement API of KubeFleet (group placement.kubernetes-fleet.io): ClusterResourcePlacement,
-// with every field that manifests written for Azure Kubernetes Fleet Manager may carry.
+// Package v1beta1 holds the placement API of KubeFleet (group placement.kubernetes-fleet.io): ClusterResourcePlacement and
+// ResourcePlacement, with every field that manifests written for Azure Kubernetes Fleet Manager may carry, and envelopes.
 //
 // +kubebuilder:object:generate=true
 // +groupName=placement.kubernetes-fleet.io
@@ -17,12 +17,18 @@ const Group = "placement.kubernetes-fleet.io"
 // GroupVersion is the version this package describes.
 var GroupVersion = schema.GroupVersion{Group: Group, Version: "v1beta1"}
 
-// ClusterResourcePlacementGVK identifies ClusterResourcePlacement documents.
-var ClusterResourcePlacementGVK = GroupVersion.WithKind("ClusterResourcePlacement")
+// The kinds of this package.
+var (
+	ClusterResourcePlacementGVK = GroupVersion.WithKind("ClusterResourcePlacement")
+	ResourcePlacementGVK        = GroupVersion.WithKind("ResourcePlacement")
+	ClusterResourceEnvelopeGVK  = GroupVersion.WithKind("ClusterResourceEnvelope")
+	ResourceEnvelopeGVK         = GroupVersion.WithKind("ResourceEnvelope")
+)
 
 // AddToScheme registers the kinds of this package.
 func AddToScheme(s *runtime.Scheme) error {
-	s.AddKnownTypes(GroupVersion, &ClusterResourcePlacement{}, &ClusterResourcePlacementList{})
+	s.AddKnownTypes(GroupVersion, &ClusterResourcePlacement{}, &ClusterResourcePlacementList{},
+		&ResourcePlacement{}, &ResourcePlacementList{})
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
 }

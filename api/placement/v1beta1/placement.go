@@ -38,6 +38,38 @@ type ClusterResourcePlacementList struct {
 	Items           []ClusterResourcePlacement `json:"items"`
 }
 
+// ResourcePlacement says which objects of its own namespace go to which clusters of the fleet. It has the spec and the
+// status of a ClusterResourcePlacement, but for the types of its conditions, which begin with the name of its own kind.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Namespaced,categories={fleet,fleet-placement},shortName=rp
+// +kubebuilder:printcolumn:name="Gen",type=string,JSONPath=`.metadata.generation`
+// +kubebuilder:printcolumn:name="Scheduled",type=string,JSONPath=`.status.conditions[?(@.type=="ResourcePlacementScheduled")].status`
+// +kubebuilder:printcolumn:name="ScheduledGen",type=string,JSONPath=`.status.conditions[?(@.type=="ResourcePlacementScheduled")].observedGeneration`
+// +kubebuilder:printcolumn:name="Applied",type=string,JSONPath=`.status.conditions[?(@.type=="ResourcePlacementApplied")].status`
+// +kubebuilder:printcolumn:name="AppliedGen",type=string,JSONPath=`.status.conditions[?(@.type=="ResourcePlacementApplied")].observedGeneration`
+// +kubebuilder:printcolumn:name="Available",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="ResourcePlacementAvailable")].status`
+// +kubebuilder:printcolumn:name="AvailableGen",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="ResourcePlacementAvailable")].observedGeneration`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type ResourcePlacement struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec PlacementSpec `json:"spec"`
+	// +optional
+	Status PlacementStatus `json:"status,omitzero"`
+}
+
+// ResourcePlacementList is a list of placements.
+//
+// +kubebuilder:object:root=true
+type ResourcePlacementList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ResourcePlacement `json:"items"`
+}
+
 // PlacementSpec is what to place, where, and how to roll it out.
 type PlacementSpec struct {
 	// ResourceSelectors choose objects. An object that any of them chooses is placed.

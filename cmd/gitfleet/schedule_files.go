@@ -1,0 +1,175 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	kjson "sigs.k8s.io/json"
+
+	"github.com/gitfleet/gitfleet/render"
+	"github.com/gitfleet/gitfleet/render/kustomize"
+)
+
+// What names standard input on the command line, and in messages.
+const (
+	stdinArgument = "-"
+	stdinName     = "standard input"
+)
+
+// readDocuments returns the objects in all files that the arguments name, the items of lists among them, and everything
+// that cannot be read. A file that is named twice, by itself and by its directory, is read once.
+func readDocuments(arguments []string, stdin io.Reader) ([]render.Object, render.ManifestErrors) {
+	var objects []render.Object
+	files, errs := findFiles(arguments)
+	for _, file := range files {
+		data, err := readInput(file, stdin)
+		if err != nil {
+			errs = append(errs, unreadable(file, err))
+			continue
+		}
+		name := filepath.ToSlash(file)
+		if file == stdinArgument {
+			name = stdinName
+		}
+		documents, broken := parseDocuments(name, data)
+		errs = append(errs, broken...)
+		for _, o := range documents {
+			items, broken := itemsOf(o)
+			objects, errs = append(objects, items...), append(errs, broken...)
+		}
+	}
+	return objects, errs
+}
+
+func readInput(file string, stdin io.Reader) ([]byte, error) {
+	if file == stdinArgument {
+		return io.ReadAll(stdin)
+	}
+	return os.ReadFile(file)
+}
+
+// findFiles returns the files that the arguments name, sorted: a file as it is, and of a directory every .yaml, .yml and
+// .json file in it and below. What begins with a dot is not entered, as where repositories are rendered.
+func findFiles(arguments []string) ([]string, render.ManifestErrors) {
+	var files []string
+	var errs render.ManifestErrors
+	for _, argument := range arguments {
+		if argument == stdinArgument {
+			files = append(files, argument)
+			continue
+		}
+		info, err := os.Stat(argument)
+		switch {
+		case err != nil:
+			errs = append(errs, unreadable(argument, err))
+		case info.IsDir():
+			found, unusable := walkDirectory(argument)
+			files, errs = append(files, found...), append(errs, unusable...)
+		default:
+			files = append(files, filepath.Clean(argument))
+		}
+	}
+	slices.Sort(files)
+	return slices.Compact(files), errs
+}
+
+func walkDirectory(root string) ([]string, render.ManifestErrors) {
+	var files []string
+	var errs render.ManifestErrors
+	start := root + string(filepath.Separator) // so that a link to a directory is entered
+	visit := func(file string, entry fs.DirEntry, err error) error {
+		hidden := file != start && strings.HasPrefix(filepath.Base(file), ".")
+		switch {
+		case err != nil:
+			errs = append(errs, unreadable(file, err))
+		case entry.IsDir() && hidden:
+			return fs.SkipDir
+		case hidden || !slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(file)):
+		default:
+			// A link to a file counts as one; os.Stat follows it, and the walk does not.
+			if info, err := os.Stat(file); err != nil {
+				errs = append(errs, unreadable(file, err))
+			} else if info.Mode().IsRegular() {
+				files = append(files, filepath.Clean(file))
+			}
+		}
+		return nil
+	}
+	// The walk itself fails only when visit does.
+	_ = filepath.WalkDir(start, visit)
+	return files, errs
+}
+
+// unreadable says why a file or directory cannot be read, and what to do.
+func unreadable(file string, err error) render.ManifestError {
+	var why syscall.Errno
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return render.ManifestError{File: file, Message: "there is no such file or directory; mend the name after -f"}
+	case errors.Is(err, fs.ErrPermission):
+		return render.ManifestError{File: file, Message: "may not be read by this user; change its permissions, or leave it out"}
+	case errors.As(err, &why):
+		err = why // without the operation and the path
+	}
+	return render.ManifestError{File: file, Message: fmt.Sprintf("cannot be read: %v", err)}
+}
+
+// parseDocuments returns the objects in one file. JSON is read as what it is: YAML readers refuse tabs, and characters
+// written as surrogate pairs.
+func parseDocuments(file string, data []byte) ([]render.Object, render.ManifestErrors) {
+	if !json.Valid(data) {
+		return kustomize.Documents(file, data)
+	}
+	at := render.Origin{File: file, Document: 1}
+	o := render.Object{Unstructured: &unstructured.Unstructured{}, Origin: at}
+	duplicates, err := kjson.UnmarshalStrict(data, &o.Object)
+	if err != nil || o.Object == nil {
+		return nil, render.ManifestErrors{notAnObject(at)}
+	}
+	var errs render.ManifestErrors
+	for _, d := range duplicates {
+		errs = append(errs, render.ManifestError{File: file, Document: 1, Message: d.Error() + "; keep one"})
+	}
+	return []render.Object{o}, errs
+}
+
+// itemsOf returns the items of a list, such as `kubectl get -o yaml` prints, and any other object as it is.
+func itemsOf(o render.Object) ([]render.Object, render.ManifestErrors) {
+	list, isList := o.Object["items"].([]any)
+	if !isList || !strings.HasSuffix(o.GetKind(), "List") {
+		return []render.Object{o}, nil
+	}
+	kind := strings.TrimSuffix(o.GetKind(), "List")
+	var objects []render.Object
+	var errs render.ManifestErrors
+	for i, content := range list {
+		at := o.Origin
+		at.Field = strings.TrimPrefix(fmt.Sprintf("%s.items[%d]", at.Field, i), ".")
+		object, ok := content.(map[string]any)
+		if !ok {
+			errs = append(errs, notAnObject(at))
+			continue
+		}
+		// A list as the API server gives it does not repeat what all its items are.
+		if object["kind"] == nil && kind != "" {
+			object["kind"], object["apiVersion"] = kind, o.GetAPIVersion()
+		}
+		items, broken := itemsOf(render.Object{Unstructured: &unstructured.Unstructured{Object: object}, Origin: at})
+		objects, errs = append(objects, items...), append(errs, broken...)
+	}
+	return objects, errs
+}
+
+func notAnObject(at render.Origin) render.ManifestError {
+	return render.ManifestError{File: at.File, Document: at.Document, Field: at.Field,
+		Message: "is no Kubernetes object, which is a mapping with apiVersion and kind; mend or remove it"}
+}

@@ -1,0 +1,60 @@
+package placement
+
+import (
+	"fmt"
+	"time"
+)
+
+// applyGrace takes the placement from clusters that have failed the required terms for the whole grace period, and notes
+// since when the others do. What is not known for sure neither begins the period nor ends it.
+func (s *scheduling) applyGrace() {
+	if s.placement.UnplaceAfter <= 0 {
+		return
+	}
+	remembered := s.unmatched(s.held)
+	d := &s.decision
+	for i, c := range s.candidates {
+		j := s.judgement(i)
+		if !s.held[i] || j.answer == yes {
+			delete(remembered, c.Name)
+			continue
+		}
+		if !s.failsForSure(s.terms, i) {
+			continue
+		}
+		since, known := remembered[c.Name]
+		if !known || since.After(s.now) { // a clock that was set back must not prolong the period
+			since = s.now
+			remembered[c.Name] = since
+		}
+		leaves := since.Add(s.placement.UnplaceAfter)
+		if !leaves.After(s.now) {
+			s.held[i] = false
+			s.notes[i] = fmt.Sprintf("lost it: %s; so since %s, which is the grace period of %s", j.barred, stamp(since), s.placement.UnplaceAfter)
+			delete(remembered, c.Name)
+			continue
+		}
+		s.notes[i] = fmt.Sprintf("kept until %s, unless it matches again before (now %s)", stamp(leaves), j.barred)
+		if d.Wake.IsZero() || leaves.Before(d.Wake) {
+			d.Wake = leaves
+		}
+	}
+	d.Assignment.keep(nil, remembered)
+}
+
+// unmatched returns what is remembered of the clusters that are marked in held.
+func (s *scheduling) unmatched(held []bool) map[string]time.Time {
+	times := map[string]time.Time{}
+	if s.placement.UnplaceAfter <= 0 {
+		return times
+	}
+	for i, c := range s.candidates {
+		if since, known := s.before.Unmatched[c.Name]; known && held[i] {
+			times[c.Name] = since
+		}
+	}
+	return times
+}
+
+// stamp shows a time.
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

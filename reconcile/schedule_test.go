@@ -1,0 +1,223 @@
+package reconcile
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gitfleet/gitfleet/api"
+	"github.com/gitfleet/gitfleet/fleet"
+	"github.com/gitfleet/gitfleet/render"
+	"github.com/gitfleet/gitfleet/report"
+)
+
+// policy returns a placement of everything in a namespace of its name under a policy.
+func policy(name, policy string) string {
+	return fmt.Sprintf(`{apiVersion: placement.kubernetes-fleet.io/v1beta1, kind: ClusterResourcePlacement, metadata: {name: %[1]s},
+  spec: {resourceSelectors: [{group: "", version: v1, kind: Namespace, name: %[1]s}], policy: %[2]s}}`, name, policy)
+}
+
+// clustersOf returns where r says that a placement goes.
+func clustersOf(r report.Report, key string) []string {
+	for _, p := range r.Placements {
+		if p.Key() == key {
+			return slices.Sorted(slices.Values(p.Decision.Assignment.Clusters))
+		}
+	}
+	return nil
+}
+
+// goesTo waits until a placement is in place on these clusters and nowhere else.
+func goesTo(t *testing.T, l *Loop, what, key string, clusters ...string) report.Report {
+	t.Helper()
+	return await(t, l, what, func(r report.Report) bool { return r.Converged && slices.Equal(clustersOf(r, key), clusters) })
+}
+
+// TestLoopPicksFromAWholeFleet: whoever picks the best clusters must know all of them first, or a restart would choose others.
+func TestLoopPicksFromAWholeFleet(t *testing.T) {
+	east, west := newCluster("east"), newCluster("west")
+	repo := &repository{}
+	prefers := func(location string) string {
+		return policy("web", fmt.Sprintf(`{placementType: PickN, numberOfClusters: 1, affinity: {clusterAffinity: {
+  preferredDuringSchedulingIgnoredDuringExecution: [{weight: 10, preference: {labelSelector: {matchLabels: {location: %s}}}}]}}}`, location))
+	}
+	repo.push("c1", memberCluster("east", "e"), memberCluster("west", "w"), ns("web"), prefers("e"))
+	l, stop := startLoop(t, repo, fakeFleet{"east": east, "west": west}, t.TempDir())
+	goesTo(t, l, "the first pick", "web", "east")
+	stop()
+
+	// The memory is lost, the labels say otherwise now, and who holds the placement is the last to show it.
+	repo.push("c2", memberCluster("east", "w"), memberCluster("west", "e"), ns("web"), prefers("e"))
+	east.set(func() { east.complete = false })
+	l, _ = startLoop(t, repo, fakeFleet{"east": east, "west": west}, t.TempDir())
+	r := await(t, l, "the second commit", func(r report.Report) bool { return r.Applied.Commit == "c2" })
+	if got := clustersOf(r, "web"); len(got) > 0 || r.Converged {
+		t.Errorf("before east has shown what it holds the placement goes to %q, converged %v", got, r.Converged)
+	}
+	east.set(func() { east.complete = true })
+	goesTo(t, l, "the pick of before", "web", "east")
+	if got := west.holds(); len(got) > 0 {
+		t.Errorf("west was picked before the whole fleet was known: it holds %q", got)
+	}
+
+	// Another policy decides afresh, and a larger number adds to it.
+	repo.push("c3", memberCluster("east", "w"), memberCluster("west", "e"), ns("web"), strings.Replace(prefers("e"), "weight: 10", "weight: 20", 1))
+	goesTo(t, l, "a changed policy", "web", "west")
+	repo.push("c4", memberCluster("east", "w"), memberCluster("west", "e"), ns("web"),
+		strings.NewReplacer("weight: 10", "weight: 20", "numberOfClusters: 1", "numberOfClusters: 2").Replace(prefers("e")))
+	goesTo(t, l, "one more", "web", "east", "west")
+}
+
+// TestLoopSchedulesByWhatMembersReport: what a member has to offer counts when it changes, and unplaces nothing.
+func TestLoopSchedulesByWhatMembersReport(t *testing.T) {
+	east, west := newCluster("east"), newCluster("west")
+	east.cpu, west.cpu = 2, 8
+	repo := &repository{}
+	repo.push("c1", memberCluster("east", "e"), memberCluster("west", "w"), ns("web"), policy("web", `{affinity: {clusterAffinity: {
+  requiredDuringSchedulingIgnoredDuringExecution: {clusterSelectorTerms: [{propertySelector: {matchExpressions: [
+    {name: resources.kubernetes-fleet.io/available-cpu, operator: Ge, values: ["4"]}]}}]}}}}`))
+	l, _ := startLoop(t, repo, fakeFleet{"east": east, "west": west}, t.TempDir())
+	goesTo(t, l, "the one with enough", "web", "west")
+	west.set(func() { west.cpu = 1 })
+	east.set(func() { east.cpu = 5 })
+	goesTo(t, l, "the other has enough now, and the first keeps it", "web", "east", "west")
+}
+
+// TestLoopHonoursTaints, which may come and go at run time.
+func TestLoopHonoursTaints(t *testing.T) {
+	east, west := newCluster("east"), newCluster("west")
+	repo := &repository{}
+	tainted := strings.Replace(memberCluster("west", "w"), "spec: {", "spec: {taints: [{key: upgrade, effect: NoSchedule}], ", 1)
+	repo.push("c1", memberCluster("east", "e"), tainted, ns("web"), policy("web", "{placementType: PickAll}"))
+	l, _ := startLoop(t, repo, fakeFleet{"east": east, "west": west}, t.TempDir())
+	goesTo(t, l, "the one without a taint", "web", "east")
+	repo.push("c2", memberCluster("east", "e"), memberCluster("west", "w"), ns("web"), policy("web", "{placementType: PickAll}"))
+	goesTo(t, l, "the taint is gone", "web", "east", "west")
+	repo.push("c3", memberCluster("east", "e"), tainted, ns("web"), policy("web", "{placementType: PickAll}"))
+	await(t, l, "the taint is back", convergedOn("c3"))
+	if got := west.holds(); len(got) == 0 {
+		t.Error("a taint unplaced")
+	}
+}
+
+// TestLoopUnplaces what no longer matches, where the author asked for it, and only after the time asked for.
+func TestLoopUnplaces(t *testing.T) {
+	east := newCluster("east")
+	repo := &repository{}
+	placed := annotated(placeOn("web", "e"), api.AnnotationUnplaceAfter, "1s")
+	repo.push("c1", memberCluster("east", "e"), ns("web"), placed)
+	l, _ := startLoop(t, repo, fakeFleet{"east": east}, t.TempDir())
+	goesTo(t, l, "the first commit", "web", "east")
+	repo.push("c2", memberCluster("east", "moved"), ns("web"), placed)
+	r := await(t, l, "the label moved", func(r report.Report) bool { return r.Applied.Commit == "c2" })
+	if got := clustersOf(r, "web"); len(got) != 1 {
+		t.Errorf("it left at once: %q", got)
+	}
+	goesTo(t, l, "its time is over", "web")
+	if got := east.holds(); len(got) > 0 {
+		t.Errorf("it left and east still holds %q", got)
+	}
+}
+
+// TestLoopRefusesWhatMayNotChange: what upstream makes immutable is compared with the commit in force, also after a restart.
+func TestLoopRefusesWhatMayNotChange(t *testing.T) {
+	east := newCluster("east")
+	repo := &repository{}
+	repo.push("c1", memberCluster("east", "e"), ns("web"), policy("web", "{placementType: PickAll}"))
+	dir := t.TempDir()
+	l, stop := startLoop(t, repo, fakeFleet{"east": east}, dir)
+	goesTo(t, l, "the first commit", "web", "east")
+	stop()
+	repo.push("c2", memberCluster("east", "e"), ns("web"), policy("web", "{placementType: PickFixed, clusterNames: [east]}"))
+	l, _ = startLoop(t, repo, fakeFleet{"east": east}, dir)
+	r := await(t, l, "the refusal", func(r report.Report) bool { return len(r.Errors) > 0 })
+	if e := r.Errors[0]; e.File != "repo.yaml" || e.Field != "spec.policy.placementType" || r.Applied.Commit == "c2" {
+		t.Errorf("in force is %s, the error: %v", r.Applied.Commit, e)
+	}
+	repo.push("c3", memberCluster("east", "e"), ns("web"), policy("web", "{placementType: PickAll}"))
+	await(t, l, "the revert", convergedOn("c3"))
+}
+
+// TestLoopTellsNamespacedPlacementsApart from cluster-wide ones of the same name.
+func TestLoopTellsNamespacedPlacementsApart(t *testing.T) {
+	east := newCluster("east")
+	repo := &repository{}
+	only := strings.Replace(policy("web", "{placementType: PickAll}"), "name: web}]", "name: web, selectionScope: NamespaceOnly}]", 1)
+	documents := []string{memberCluster("east", "e"), ns("web"), only, config("web", "a", "1"),
+		`{apiVersion: placement.kubernetes-fleet.io/v1beta1, kind: ResourcePlacement, metadata: {name: web, namespace: web},
+  spec: {resourceSelectors: [{group: "", version: v1, kind: ConfigMap, name: a}]}}`}
+	repo.push("c1", documents...)
+	l, _ := startLoop(t, repo, fakeFleet{"east": east}, t.TempDir())
+	goesTo(t, l, "both", "web/web", "east")
+	if got, want := east.holds(), []string{"ConfigMap web/a", "Namespace web"}; !slices.Equal(got, want) {
+		t.Errorf("east holds %q, want %q", got, want)
+	}
+	repo.push("c2", documents[:4]...)
+	await(t, l, "the namespaced one gone", convergedOn("c2"))
+	if got, want := east.holds(), []string{"Namespace web"}; !slices.Equal(got, want) {
+		t.Errorf("east holds %q, want %q", got, want)
+	}
+}
+
+// TestCandidates: a member out of reach stays eligible for a while, and then nothing new goes there.
+func TestCandidates(t *testing.T) {
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	lost := fleet.State{Phase: fleet.Unreachable, Err: errors.New("no answer")}
+	for _, row := range []struct {
+		reason             string
+		state              fleet.State
+		openErr            error
+		created, seen      time.Duration // before now, as remembered
+		wantEligible       bool
+		wantWake, wantText string
+	}{
+		{"it answers, whatever was", fleet.State{Phase: fleet.Ready}, nil, time.Hour, time.Hour, true, "", ""},
+		{"it is being reached", fleet.State{Phase: fleet.Connecting}, nil, time.Hour, time.Hour, true, "", ""},
+		{"lost a minute ago", lost, nil, time.Hour, time.Minute, true, "4m0s", ""},
+		{"lost for long", lost, nil, time.Hour, 5 * time.Minute, false, "", "since 2026-05-01T11:55:00Z, longer than 5m0s: no answer"},
+		{"new and never reached", lost, nil, time.Minute, 0, true, "4m0s", ""},
+		{"never reached for long", lost, nil, time.Hour, 0, false, "", "no answer"},
+		{"no credentials", fleet.State{}, errors.New("no context called east"), time.Hour, 0, false, "", "no context called east"},
+	} {
+		m := &member{name: "east", state: row.state, err: row.openErr}
+		if m.err == nil {
+			m.conn = session{newCluster("east"), 0}
+		}
+		remembered := memberMemory{Created: now.Add(-row.created)}
+		if row.seen > 0 {
+			remembered.LastSeen = now.Add(-row.seen)
+		}
+		l := &Loop{members: map[string]*member{"east": m}, memory: memory{Members: map[string]memberMemory{"east": remembered}}}
+		documents := []string{memberCluster("east", "e")}
+		w := newWish(desiredOf(t, documents...))
+		candidates, wake := l.candidates(w, now)
+		text := ""
+		if !wake.IsZero() {
+			text = wake.Sub(now).String()
+		}
+		if got := candidates[0].Ineligible; (got == "") != row.wantEligible || !strings.Contains(got, row.wantText) || text != row.wantWake {
+			t.Errorf("%s: ineligible %q (want %q), changes in %q (want %q)", row.reason, got, row.wantText, text, row.wantWake)
+		}
+	}
+}
+
+// desiredOf renders documents.
+func desiredOf(t *testing.T, documents ...string) *render.Desired {
+	t.Helper()
+	repo := &repository{}
+	repo.push("c", documents...)
+	rev, _ := repo.Fetch(t.Context())
+	snap, _ := repo.Snapshot(rev)
+	objects, err := repo.Build(t.Context(), snap, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := render.Compose(rev, objects)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
