@@ -36,7 +36,7 @@ func (f *Fleet) match(terms []term, i int) (answer, string) {
 			return yes, t.met(f, i, n+1)
 		}
 	}
-	var text []byte
+	text := make([]byte, 0, 128)
 	for n, t := range terms {
 		text = t.appendUnmet(text, f, i, n+1)
 	}

@@ -26,7 +26,10 @@ func (l *Loop) recordDrift(m *member, result apply.Result) {
 				continue
 			}
 			key := driftKey{m.name, o.Ref}
-			d := report.Drift{Drift: *o.Drift, Cluster: m.name, Placement: set, Count: l.drift[key].Count + 1}
+			d := report.Drift{Drift: *o.Drift, Cluster: m.name, Placement: set, Count: l.drift[key].Count + 1, First: l.drift[key].First}
+			if d.First.IsZero() {
+				d.First = d.Time
+			}
 			l.drift[key] = d
 			l.opt.Log.Info("drift put back", "member", m.name, "object", o.Ref, "what", d.String(), "times", d.Count)
 		}

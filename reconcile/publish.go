@@ -80,13 +80,16 @@ func (l *Loop) toldHub(r report.Report) bool {
 	return l.opt.Hub == nil || l.published == reportDigest(r) || l.publish.failures >= attempts || l.hubLeft && r.HubErr != ""
 }
 
-// reportDigest identifies what a report says, whenever it is said and however lately a reachable member was heard.
+// heard is how exactly a hub is told when a reachable member was heard of: that is written anew once in this time.
+const heard = time.Minute
+
+// reportDigest identifies what a report says, whenever it is said; when a reachable member was heard of counts by the minute.
 func reportDigest(r report.Report) string {
 	r.Time = time.Time{}
 	r.Members = slices.Clone(r.Members)
 	for i := range r.Members {
 		if r.Members[i].Joined == yes {
-			r.Members[i].LastSeen = time.Time{}
+			r.Members[i].LastSeen = r.Members[i].LastSeen.Truncate(heard)
 		}
 	}
 	return jsonDigest(r)

@@ -230,6 +230,9 @@ func (l *Loop) due() (first time.Time, ok bool) {
 	if l.stale.report {
 		consider(l.Report().Time.Add(tellEvery))
 	}
+	if l.opt.Hub != nil {
+		consider(l.Report().Time.Truncate(heard).Add(heard))
+	}
 	if !l.schedule.wake.IsZero() {
 		consider(l.schedule.wake)
 	}

@@ -37,17 +37,23 @@ func (l *Loop) buildReport(now time.Time) report.Report {
 		r.Errors = append(slices.Clone(r.Errors), l.schedule.errs...)
 	}
 	r.Applied, r.Notices, r.HubErr = l.wish.Revision, l.wish.Notices, errorText(l.publishErr)
-	for _, registered := range l.wish.Members {
-		r.Members = append(r.Members, l.reportMember(registered, now))
+	known := map[string]report.Member{}
+	for _, m := range l.Report().Members {
+		known[m.Name] = m
 	}
-	before := map[string][]metav1.Condition{}
+	for _, registered := range l.wish.Members {
+		m := l.reportMember(registered, now)
+		if m.Since = known[m.Name].Since; m.Joined != known[m.Name].Joined || m.Since.IsZero() {
+			m.Since = now
+		}
+		r.Members = append(r.Members, m)
+	}
+	before := map[string]report.Placement{}
 	for _, p := range l.Report().Placements {
-		before[p.Key()] = p.Conditions
+		before[p.Key()] = p
 	}
 	for i, p := range l.wish.Placements {
-		reported := l.reportPlacement(i, p)
-		reported.Conditions = report.Conditions(reported, before[reported.Key()], now)
-		r.Placements = append(r.Placements, reported)
+		r.Placements = append(r.Placements, l.reportPlacement(i, p).WithConditions(before[p.Key()], now))
 	}
 	l.reportServices(&r)
 	r.Digest, r.Confirm, r.Drift = l.schedule.digest, l.confirmation(), l.newestDrift()
@@ -62,7 +68,8 @@ func (l *Loop) buildReport(now time.Time) report.Report {
 func (l *Loop) reportMember(registered render.Member, now time.Time) report.Member {
 	m := l.members[registered.Name]
 	remembered := l.memory.Members[registered.Name]
-	r := report.Member{Name: registered.Name, Labels: registered.Labels, Joined: unknown, Suspended: m.suspended,
+	r := report.Member{Name: registered.Name, Labels: registered.Labels, Annotations: registered.Annotations, Spec: &registered.Spec,
+		Joined: unknown, Suspended: m.suspended,
 		Created: remembered.Created, LastSeen: remembered.LastSeen, Version: m.state.Version, Source: where(registered.Origin)}
 	if m.conn == nil {
 		r.Joined = no
@@ -121,10 +128,8 @@ func (l *Loop) reportPlacement(i int, p render.Placement) report.Placement {
 	remembered := l.memory.Placements[p.Key()]
 	r := report.Placement{Name: p.Name, Namespace: p.Namespace, Generation: remembered.Generation, Created: remembered.Created,
 		Decision: l.schedule.decisions[i], Source: where(p.Origin), Suspended: p.Directives.Suspend,
-		DependsOn: p.Directives.DependsOn, Account: p.Directives.ServiceAccount}
-	for _, o := range p.Selected {
-		r.Selected = append(r.Selected, api.RefOf(o.Unstructured))
-	}
+		DependsOn: p.Directives.DependsOn, Account: p.Directives.ServiceAccount,
+		Labels: p.Labels, Annotations: p.Annotations, Spec: &p.Spec, Resources: l.wish.selected[p.Key()]}
 	for _, cluster := range r.Decision.Assignment.Clusters {
 		if m := l.members[cluster]; m != nil {
 			r.Clusters = append(r.Clusters, l.placed(m, p.Key()))
@@ -166,20 +171,20 @@ func (l *Loop) reportSet(m *member, set string) report.PlacementOnCluster {
 	case l.schedule.conflicts[m.name]:
 		r.Applied, r.Message = no, "two placements own an object here, so nothing is applied; see the errors"
 	case m.plannedFor != l.wish:
-		r.Message = "being applied"
+		r.Applying, r.Message = true, "being applied"
 	case err != nil:
 		r.Applied, r.Message = no, err.Error()
 	case len(waits) > 0:
 		r.Message = waitText(waits) // nothing has failed
 	case m.plan.Touches(set), m.lanes[laneOf(set)].running && m.lanes[laneOf(set)].plan.Touches(set):
-		r.Message = "being applied"
+		r.Applying, r.Message = true, "being applied"
 	default:
 		r.Applied = yes
 		if l.wish.suspends(set) || m.suspended {
 			r.Message = "suspended in Git: nothing of it is changed"
 		}
 	}
-	m.reportObjects(&r, set, l.wish.targets[set])
+	m.reportObjects(&r, set, l.wish)
 	return r
 }
 
@@ -209,7 +214,7 @@ func missing(live apply.Live) string {
 }
 
 // reportObjects adds the objects with their health, as last seen, and sums it up for a set that is applied.
-func (m *member) reportObjects(r *report.PlacementOnCluster, set string, targets []*apply.Target) {
+func (m *member) reportObjects(r *report.PlacementOnCluster, set string, w *wish) {
 	var waiting []string
 	waits, errs := map[api.Ref]string{}, map[api.Ref]error{}
 	for _, w := range m.plan.Waits(set) {
@@ -219,9 +224,10 @@ func (m *member) reportObjects(r *report.PlacementOnCluster, set string, targets
 		errs[o.Ref] = o.Err
 	}
 	inPlace := m.state.Phase == fleet.Ready && m.live.Complete && m.claim == nil && m.resultOf(set).Errs[set] == nil
-	for _, t := range targets {
+	for _, t := range w.targets[set] {
 		ref := t.Ref
-		o := report.PlacedObject{Ref: ref, Health: apply.Health{Status: apply.NotFound}, Source: t.Origin, Wait: waits[ref], Error: errorText(errs[ref])}
+		o := report.PlacedObject{Ref: ref, Health: apply.Health{Status: apply.NotFound}, Source: t.Origin, Wait: waits[ref],
+			Error: errorText(errs[ref]), Reason: report.AppliedReason(errs[ref]), Checked: w.checked[ref.GroupKind()]}
 		live, seen := m.live.Objects.Get(ref)
 		if seen {
 			o.Health = live.Health

@@ -175,9 +175,10 @@ func TestCheckProperties(t *testing.T) {
 		{"names that are none", `[{name: a/, operator: Gt, values: ["1"]}, {name: "a b/c", operator: Gt, values: ["1"]}, {name: ` + strings.Repeat("x", 64) + `, operator: Gt, values: ["1"]}]`,
 			[]string{at + `[0].name: "a/" is no name of a property`, at + `[1].name: "a b/c" is no name of a property`, at + `[2].name: "xxx`}},
 		{"figures of resources", `[{name: resources.kubernetes-fleet.io/cpu, operator: Gt, values: ["1"]}, {name: resources.kubernetes-fleet.io/free-cpu, operator: Gt, values: ["1"]},
-			{name: resources.kubernetes-fleet.io/total-, operator: Gt, values: ["1"]}]`,
+			{name: resources.kubernetes-fleet.io/total-, operator: Gt, values: ["1"]}, {name: resources.kubernetes-fleet.io/total, operator: Gt, values: ["1"]}]`,
 			[]string{at + `[0].name: "resources.kubernetes-fleet.io/cpu" names no figure of the clusters' resources; write resources.kubernetes-fleet.io/total-NAME`,
-				at + `[1].name: "resources.kubernetes-fleet.io/free-cpu" names no figure`, at + `[2].name: "resources.kubernetes-fleet.io/total-" is no name of a property`}},
+				at + `[1].name: "resources.kubernetes-fleet.io/free-cpu" names no figure`, at + `[2].name: "resources.kubernetes-fleet.io/total-" is no name of a property`,
+				at + `[3].name: "resources.kubernetes-fleet.io/total" names no figure`}},
 
 		{"Eq of two values", `[{name: a, operator: Eq, values: ["1"]}, {name: a, operator: Eq, values: ["2"]}]`,
 			[]string{at + "[1]: contradicts entry 0: nothing is both Eq 1 and Eq 2, so no cluster qualifies; remove one of them"}},

@@ -144,8 +144,8 @@ func checkCarried(c Object, scopes scopes) ManifestErrors {
 	case ns == "":
 		return ManifestErrors{c.mistake(at, "is missing; write %s, the namespace of the envelope (a kustomization sets none inside of one)", home)}
 	case ns != home:
-		return ManifestErrors{c.mistake(at, "is %q, and the ResourceEnvelope is in namespace %q; write the same in both, or move it to an "+
-			"envelope there", ns, home)}
+		return ManifestErrors{c.mistake(at, "is %q, and the ResourceEnvelope is in namespace %q; write the same in both, or move it to "+
+			"an envelope there", ns, home)}
 	}
 	return nil
 }

@@ -51,7 +51,8 @@ func FuzzSelect(f *testing.F) {
 
 // edited returns copies of the documents with some fields removed, or holding other values: those of other fields, and nonsense.
 func edited(documents []Object, edits []byte) []Object {
-	nonsense := []any{nil, "", "default", "shop", "NamespaceOnly", "ConfigMap", int64(-1), true, []any{}, map[string]any{}, []any{nil}, map[string]any{"": ""}}
+	nonsense := []any{nil, "", "default", "shop", "NamespaceOnly", "ConfigMap", int64(-1), true, []any{},
+		map[string]any{}, []any{nil}, map[string]any{"": ""}}
 	root := map[string]any{}
 	for i, o := range documents {
 		root[fmt.Sprintf("%03d", i)] = o.DeepCopy().Object

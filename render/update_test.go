@@ -27,6 +27,7 @@ func TestCheckUpdate(t *testing.T) {
 		{"a policy may not go", "policy: {affinity: {}}", "", []string{"spec.policy: cannot be removed once it is there; write policy: {placementType: PickAll}, which means the same" + way}},
 		{"nor with its type", "policy: {placementType: PickN, numberOfClusters: 1}", "", []string{"spec.policy.placementType: cannot be changed from PickN to PickAll; change it back" + way}},
 		{"tolerations may come", "policy: {tolerations: [{key: a}]}", "policy: {tolerations: [{key: b}, {key: a, operator: Equal}]}", nil},
+		{"a toleration may lose the default it spelt out", "policy: {tolerations: [{key: a, operator: Equal}]}", "policy: {tolerations: [{key: a}]}", nil},
 		{"tolerations may not go", "policy: {tolerations: [{key: a}, {operator: Exists, effect: NoSchedule}]}", "policy: {}", []string{
 			"spec.policy.tolerations: {key: a, operator: Equal} cannot be changed or removed, only others added; put it back" + way,
 			"spec.policy.tolerations: {operator: Exists, effect: NoSchedule} cannot be changed or removed, only others added; put it back" + way}},

@@ -107,7 +107,6 @@ type Placement struct {
 	Created     time.Time          `json:"created,omitzero"`
 	Decision    placement.Decision `json:"decision"`
 	Conditions  []metav1.Condition `json:"conditions"` // upstream's types and reasons
-	Selected    []api.Ref          `json:"-"`          // of Resources
 	// Resources are the selected objects in upstream's fixed order; what came out of an envelope names that.
 	Resources []placementv1beta1.ResourceIdentifier `json:"selectedResources"`
 	Clusters  []PlacementOnCluster                  `json:"clusters"`            // one for each selected cluster, by name
