@@ -2,7 +2,6 @@ package placement
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -64,8 +63,9 @@ type scheduling struct {
 	held      []bool // by position: who holds the placement by the present policy
 	obsolete  []bool // by position: who holds it by an earlier one
 	class     []int32
-	judged    []judgement    // by class
-	notes     map[int]string // by position: what the grace period has to say of a cluster that holds the placement, or did
+	judged    []judgement       // by class
+	notes     map[int]string    // by position: what the grace period has to say of a cluster that holds the placement, or did
+	failing   map[int]time.Time // by position: since when a cluster fails the required terms, where there is a grace period
 	decision  Decision
 }
 
@@ -156,6 +156,7 @@ func (s *scheduling) pickAll() error {
 		}
 	}
 	d.take(chosen)
+	s.settleGrace()
 	d.Scheduled = fulfilled("PickAll: %d of %d registered clusters selected", chosen, len(s.candidates))
 	return nil
 }
@@ -223,7 +224,7 @@ func (s *scheduling) pickFixed() {
 // hold leaves everything where it is, because of reason.
 func (s *scheduling) hold(reason error) Decision {
 	d := s.decision
-	d.Verdicts, d.Unfilled, d.Wake = nil, 0, time.Time{}
+	d.Verdicts = nil
 	d.Scheduled = unfulfilled("%s", reason)
 	kept := "kept, since the policy cannot be decided: " + reason.Error()
 	idle := "not considered: " + reason.Error()
@@ -246,7 +247,12 @@ func (s *scheduling) hold(reason error) Decision {
 	}
 	d.Assignment = Assignment{PolicyDigest: s.before.PolicyDigest}
 	d.take(chosen)
-	d.Assignment.keep(scores, s.unmatched(held))
+	if len(scores) > 0 {
+		d.Assignment.Scores = scores
+	}
+	if unmatched := s.unmatched(held); len(unmatched) > 0 {
+		d.Assignment.Unmatched = unmatched
+	}
 	for i, c := range s.candidates {
 		if s.obsolete[i] && !held[i] {
 			d.Assignment.Obsolete = append(d.Assignment.Obsolete, c.Name)
@@ -284,14 +290,4 @@ func (d *Decision) take(n int) {
 	}
 	slices.Sort(names)
 	d.Assignment.Clusters = names
-}
-
-// keep notes what else is to be remembered, leaving out what is empty.
-func (a *Assignment) keep(scores map[string]Score, unmatched map[string]time.Time) {
-	if len(scores) > 0 {
-		a.Scores = maps.Clone(scores)
-	}
-	if len(unmatched) > 0 {
-		a.Unmatched = maps.Clone(unmatched)
-	}
 }

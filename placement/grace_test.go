@@ -124,7 +124,7 @@ func TestGracePeriod(t *testing.T) {
 			if diff := cmp.Diff(tc.want, d.Assignment.Unmatched); diff != "" {
 				t.Errorf("%s: remembered (-want +got):\n%s", tc.reason, diff)
 			}
-			if want := tc.wake; name != "PickNGivesUpFirst" && !d.Wake.Equal(want) {
+			if want := tc.wake; !d.Wake.Equal(want) {
 				t.Errorf("%s: wakes at %v, want %v", tc.reason, d.Wake, want)
 			}
 			for _, v := range d.Verdicts {

@@ -117,7 +117,6 @@ func (n *pickingN) release() {
 			why = "nothing has been applied here yet"
 		}
 		n.notes[e.at] = fmt.Sprintf("given up: spec.policy.numberOfClusters is now %d, and %s", n.number, why)
-		delete(n.decision.Assignment.Unmatched, n.candidates[e.at].Name)
 	}
 	n.selected = n.selected[surplus:]
 }
@@ -212,7 +211,10 @@ func (n *pickingN) conclude() {
 			d.add(c.Name, false, Score{}, n.phrase(i, filtered))
 		}
 	}
-	d.Assignment.keep(scores, nil)
+	if len(scores) > 0 {
+		d.Assignment.Scores = scores
+	}
+	n.settleGrace()
 	n.sumUp()
 }
 

@@ -4,52 +4,111 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/gitfleet/gitfleet/api/placement/v1beta1"
 )
 
 // world is a random fleet, policy and history, small enough that everything meets everything.
 type world struct {
-	policy     *v1beta1.PlacementPolicy
+	placement  Placement
 	candidates []Candidate
 	before     Assignment
 }
 
 func randomWorld(random *rand.Rand) world {
-	w := world{policy: randomPolicy(random)}
-	for i := range random.IntN(5) {
-		w.candidates = append(w.candidates, Candidate{Name: fmt.Sprintf("c%d", i), Labels: randomLabels(random)})
+	w := world{placement: placementWith(randomPolicy(random))}
+	for i := range random.IntN(7) {
+		w.candidates = append(w.candidates, randomCandidate(random, fmt.Sprintf("c%d", i)))
 	}
-	for i := range 6 {
+	for i := range 8 {
+		name := fmt.Sprintf("c%d", i)
+		if random.IntN(3) > 0 {
+			continue
+		}
+		w.before.Clusters = append(w.before.Clusters, name)
 		if random.IntN(3) == 0 {
-			w.before.Clusters = append(w.before.Clusters, fmt.Sprintf("c%d", i))
+			w.before.Waiting = append(w.before.Waiting, name)
+		}
+		if random.IntN(2) == 0 {
+			if w.before.Scores == nil {
+				w.before.Scores = map[string]Score{}
+			}
+			w.before.Scores[name] = Score{Affinity: random.IntN(3), TopologySpread: random.IntN(3) - 1}
 		}
 	}
+	if random.IntN(2) == 0 {
+		w.before.Obsolete = []string{"c1", "c4", "c9"}
+	}
 	if random.IntN(3) > 0 {
-		w.before.PolicyDigest = PolicyDigest(w.policy)
+		w.before.PolicyDigest = PolicyDigest(w.placement.Policy)
 	}
 	return w
 }
 
+func randomCandidate(random *rand.Rand, name string) Candidate {
+	c := Candidate{Name: name, Labels: randomLabels(random), Properties: map[string]string{}}
+	for _, property := range []string{"p", "q"} {
+		if random.IntN(4) > 0 {
+			c.Properties[property] = []string{"0", "1", "1500m", "2", "3"}[random.IntN(5)]
+		}
+		if random.IntN(30) == 0 {
+			c.Properties[property] = "many"
+		}
+	}
+	if random.IntN(5) == 0 {
+		c.Taints = taints([]string{"k=1", "k=2", "l"}[random.IntN(3)])
+	}
+	if random.IntN(8) == 0 {
+		c.Ineligible = "down"
+		c.Leaving = random.IntN(2) == 0
+	}
+	return c
+}
+
 func randomPolicy(random *rand.Rand) *v1beta1.PlacementPolicy {
+	var terms []v1beta1.ClusterSelectorTerm
+	for range random.IntN(3) {
+		terms = append(terms, randomTerm(random))
+	}
+	policy := pickAll(requiring(terms...))
+	if random.IntN(2) == 0 {
+		policy.Tolerations = []v1beta1.Toleration{{Key: "k", Value: "1"}, {Key: "l", Operator: "Exists"}}
+	}
 	switch random.IntN(8) {
 	case 0:
 		return nil
 	case 1:
 		return fixed(fmt.Sprintf("c%d", random.IntN(6)), fmt.Sprintf("c%d", random.IntN(6)))
 	case 2:
-		return &v1beta1.PlacementPolicy{PlacementType: v1beta1.PickN}
+		return policy
 	}
-	var selectors []*metav1.LabelSelector
-	for range random.IntN(4) {
-		selectors = append(selectors, randomSelector(random))
+	policy.PlacementType, policy.NumberOfClusters = v1beta1.PickN, number(random.IntN(6))
+	for range random.IntN(3) {
+		preferred := prefer(int32(random.IntN(7)-3), randomSelector(random), nil)
+		if random.IntN(2) == 0 {
+			preferred.Preference.PropertySorter = []*v1beta1.PropertySorter{ascending("p"), descending("p"), descending("q")}[random.IntN(3)]
+		}
+		policy.Affinity.ClusterAffinity.Preferred = append(policy.Affinity.ClusterAffinity.Preferred, preferred)
 	}
-	return requires(selectors...)
+	for range random.IntN(3) {
+		policy.TopologySpreadConstraints = append(policy.TopologySpreadConstraints,
+			spreadOver(randomKey(random), int32(1+random.IntN(2)), []string{"", "DoNotSchedule", "ScheduleAnyway"}[random.IntN(3)]))
+	}
+	return policy
+}
+
+func randomTerm(random *rand.Rand) v1beta1.ClusterSelectorTerm {
+	term := v1beta1.ClusterSelectorTerm{LabelSelector: randomSelector(random)}
+	if random.IntN(3) == 0 {
+		op := []string{"Gt", "Ge", "Eq", "Ne", "Lt", "Le"}[random.IntN(6)]
+		term.PropertySelector = comparing(fmt.Sprintf("p %s %d", op, random.IntN(4)), "q Ge 1").PropertySelector
+	}
+	return term
 }
 
 func randomSelector(random *rand.Rand) *metav1.LabelSelector {
@@ -88,74 +147,55 @@ func randomValue(random *rand.Rand) string { return []string{"", "1", "2"}[rando
 // checkDecision holds for every policy, fleet and history.
 func checkDecision(t *testing.T, random *rand.Rand, w world) {
 	t.Helper()
-	p := placementWith(w.policy)
-	d := Decide(p, w.before, w.candidates, noon)
-
-	again := Decide(p, Assignment{Clusters: shuffled(random, w.before.Clusters), PolicyDigest: w.before.PolicyDigest},
-		shuffled(random, w.candidates), noon)
-	if diff := cmp.Diff(d, again); diff != "" {
+	d := Decide(w.placement, w.before, w.candidates, noon)
+	before := w.before
+	before.Clusters, before.Obsolete, before.Waiting = shuffled(random, before.Clusters), shuffled(random, before.Obsolete), shuffled(random, before.Waiting)
+	if diff := cmp.Diff(d, Decide(w.placement, before, shuffled(random, w.candidates), noon)); diff != "" {
 		t.Errorf("the order of candidates matters (-first +shuffled):\n%s", diff)
 	}
-	if diff := cmp.Diff(d.Assignment, Decide(p, d.Assignment, w.candidates, noon).Assignment); diff != "" {
+	fleet := NewFleet(append(shuffled(random, w.candidates), Candidate{Name: "zz", Ineligible: "down"}))
+	if diff := cmp.Diff(d.Assignment, fleet.Decide(w.placement, before, noon).Assignment); diff != "" {
+		t.Errorf("an ineligible cluster without labels, or the index of all keys, changes who is chosen (-without +with):\n%s", diff)
+	}
+	if diff := cmp.Diff(d.Assignment, Decide(w.placement, d.Assignment, w.candidates, noon).Assignment); diff != "" {
 		t.Errorf("deciding on the outcome changes it (-first +second):\n%s", diff)
 	}
-	reasons := map[string]Verdict{}
-	for _, v := range d.Verdicts {
-		if v.Reason == "" {
-			t.Errorf("no reason for %s", v.Cluster)
+	for _, c := range w.candidates {
+		c.Name, c.Ineligible, c.Leaving = "double of "+c.Name, "down", false
+		if diff := cmp.Diff(d.Assignment, Decide(w.placement, w.before, append(shuffled(random, w.candidates), c), noon).Assignment); diff != "" {
+			t.Errorf("an ineligible cluster within all bounds and domains changes who is chosen (-without +with):\n%s", diff)
 		}
-		reasons[v.Cluster] = v
+	}
+	seen := map[string]bool{}
+	for _, v := range d.Verdicts {
+		if v.Reason == "" || seen[v.Cluster] {
+			t.Errorf("no reason for %s, or two verdicts", v.Cluster)
+		}
+		seen[v.Cluster] = true
+		if v.Selected != slices.Contains(d.Assignment.Clusters, v.Cluster) {
+			t.Errorf("the verdict on %s is selected %v, but assigned are %v", v.Cluster, v.Selected, d.Assignment.Clusters)
+		}
 	}
 	for _, c := range w.candidates {
-		v, ok := reasons[c.Name]
-		if !ok {
+		if !seen[c.Name] {
 			t.Errorf("no verdict for candidate %s", c.Name)
-			continue
-		}
-		held := slices.Contains(w.before.Clusters, c.Name)
-		if want, known := oracle(w.policy, c, held, w.before.PolicyDigest == PolicyDigest(w.policy)); known && v.Selected != want {
-			t.Errorf("%s with labels %v: selected is %v, want %v (%s)", c.Name, c.Labels, v.Selected, want, v.Reason)
 		}
 	}
-}
-
-// oracle decides one cluster with Kubernetes' own selectors. known is false when it has no opinion: bad policies hold.
-func oracle(policy *v1beta1.PlacementPolicy, c Candidate, held, samePolicy bool) (selected, known bool) {
-	if policy == nil {
-		return true, true
+	want := model{world: w}
+	want.decide()
+	got := model{world: w, assignment: d.Assignment, unfilled: d.Unfilled}
+	if diff := cmp.Diff(want.outcome(), got.outcome()); diff != "" {
+		t.Errorf("decided otherwise than the reference (-reference +decided):\n%s\n%s", diff, strings.Join(verdicts(d), "\n"))
 	}
-	switch policy.PlacementType {
-	case v1beta1.PickFixed:
-		return slices.Contains(policy.ClusterNames, c.Name), true
-	case v1beta1.PickN:
-		return held, true
-	}
-	terms := requiredTerms(policy)
-	match, valid := len(terms) == 0, true
-	for _, term := range terms {
-		selector := labels.Everything()
-		if term.LabelSelector != nil {
-			var err error
-			if selector, err = metav1.LabelSelectorAsSelector(term.LabelSelector); err != nil {
-				valid = false
-				continue
-			}
-		}
-		match = match || selector.Matches(labels.Set(c.Labels))
-	}
-	if !valid {
-		return held, true
-	}
-	return match || held && samePolicy, true
 }
 
 func TestDecideProperties(t *testing.T) {
-	for seed := range uint64(2000) {
+	for seed := range uint64(4000) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		w := randomWorld(random)
 		checkDecision(t, random, w)
 		if t.Failed() {
-			t.Fatalf("seed %d: policy %s, candidates %v, before %+v", seed, encode(w.policy), w.candidates, w.before)
+			t.Fatalf("seed %d: policy %s, candidates %v, before %+v", seed, encode(w.placement.Policy), w.candidates, w.before)
 		}
 	}
 }
@@ -184,6 +224,8 @@ func TestDecideNeverUnplacesUnderOnePolicy(t *testing.T) {
 
 // FuzzDecide feeds selectors as authors might write them, past every validation.
 func FuzzDecide(f *testing.F) {
+	f.Add("p", "3", "a", "ScheduleAnyway", "1", uint64(4))
+	f.Add("p", "1e400", "a", "DoNotSchedule", "k=2", uint64(106))
 	f.Add("region", "east", "tier", "NotIn", "edge", uint64(1))
 	f.Add("not a key", "not a value!", "", "", "", uint64(2))
 	f.Add("a", "", "a", "Exists", "", uint64(3))
@@ -196,8 +238,14 @@ func FuzzDecide(f *testing.F) {
 		}
 		s.MatchExpressions = append(s.MatchExpressions, e)
 		w := randomWorld(random)
-		w.policy = requires(s, randomSelector(random))
-		w.candidates = append(w.candidates, Candidate{Name: "z", Labels: map[string]string{key: value, exprKey: exprValue}})
+		w.placement.Policy = requires(s, randomSelector(random))
+		if seed%2 == 0 {
+			w.placement.Policy.PlacementType, w.placement.Policy.NumberOfClusters = v1beta1.PickN, number(int(seed%5))
+			w.placement.Policy.Affinity.ClusterAffinity.Preferred = []v1beta1.PreferredClusterSelector{prefer(int32(seed%200)-100, s, ascending(key))}
+			w.placement.Policy.TopologySpreadConstraints = []v1beta1.TopologySpreadConstraint{spreadOver(exprKey, int32(seed%3), op)}
+		}
+		w.candidates = append(w.candidates, Candidate{Name: "z", Labels: map[string]string{key: value, exprKey: exprValue},
+			Properties: map[string]string{key: value}, Taints: taints(exprValue)})
 		checkDecision(t, random, w)
 	})
 }

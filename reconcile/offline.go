@@ -67,8 +67,9 @@ func foresee(d *render.Desired, held map[string]placement.Decision, now time.Tim
 		s.registered[c.Name] = true
 	}
 	var decisions []placement.Decision
+	members := placement.NewFleet(candidates)
 	for _, p := range d.Placements {
-		decision := placement.Decide(subject(p), held[p.Key()].Assignment, candidates, now)
+		decision := members.Decide(subject(p), held[p.Key()].Assignment, now)
 		decisions = append(decisions, decision)
 		s.decisions[p.Key()] = decision
 	}

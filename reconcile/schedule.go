@@ -61,9 +61,10 @@ func (l *Loop) decide(now time.Time) {
 func (l *Loop) decideOn(w *wish, now time.Time) schedule {
 	s := schedule{pending: w.picks && !l.knowsFleet(w, now)}
 	s.candidates, s.wake = l.candidates(w, now)
+	members := placement.NewFleet(s.candidates)
 	byName := make(map[string]placement.Decision, len(w.Placements))
 	for _, p := range w.Placements {
-		decision := l.decideOne(w, p, s, now)
+		decision := l.decideOne(w, p, members, s.pending, now)
 		if !decision.Wake.IsZero() && (s.wake.IsZero() || decision.Wake.Before(s.wake)) {
 			s.wake = decision.Wake
 		}
@@ -82,10 +83,10 @@ func (l *Loop) decideOn(w *wish, now time.Time) schedule {
 
 // decideOne decides where p goes. While the fleet is not known whole, a placement that picks the best clusters stays on those
 // that are known to hold it.
-func (l *Loop) decideOne(w *wish, p render.Placement, s schedule, now time.Time) placement.Decision {
+func (l *Loop) decideOne(w *wish, p render.Placement, members *placement.Fleet, pending bool, now time.Time) placement.Decision {
 	before := l.assignment(w, p)
-	if !s.pending || !picks(p) {
-		return placement.Decide(subject(p), before, s.candidates, now)
+	if !pending || !picks(p) {
+		return members.Decide(subject(p), before, now)
 	}
 	d := placement.Decision{Name: p.Name, Namespace: p.Namespace, Assignment: before, At: now}
 	d.Assignment.Clusters = slices.Concat(before.Clusters, before.Obsolete)

@@ -1,7 +1,6 @@
 package render
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -139,8 +138,8 @@ func (f *faults) propertyName(at, name string) {
 	if figure, ok := strings.CutPrefix(name, clusterv1beta1.PropertyResourcePrefix); ok && len(found) == 0 {
 		which, of, _ := strings.Cut(figure, "-")
 		if of == "" || !slices.Contains([]string{"total", "allocatable", "available"}, which) {
-			f.add(at, "%q names no figure of the clusters' resources; write %s", name,
-				fmt.Sprintf("%[1]stotal-NAME, %[1]sallocatable-NAME or %[1]savailable-NAME, such as %[1]savailable-cpu", clusterv1beta1.PropertyResourcePrefix))
+			f.add(at, "%[2]q names no figure of the clusters' resources; write %[1]stotal-NAME, %[1]sallocatable-NAME or "+
+				"%[1]savailable-NAME, such as %[1]savailable-cpu", clusterv1beta1.PropertyResourcePrefix, name)
 		}
 	}
 }

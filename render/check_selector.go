@@ -110,7 +110,8 @@ func (f *faults) selectorKind(at string, gvk schema.GroupVersionKind, reach reac
 			"brings everything in it along, or with its selectionScope %s only what other selectors name, or use a ResourcePlacement",
 			gvk.Kind, v1beta1.NamespaceWithResourceSelectors)
 	case lives == clusterWide && reach == insideNamespace:
-		f.add(at+".kind", "%s lives outside namespaces, and a ResourcePlacement selects what lives in its own; use a ClusterResourcePlacement", gvk.Kind)
+		f.add(at+".kind", "%s lives outside namespaces, and a ResourcePlacement selects what lives in its own; "+
+			"use a ClusterResourcePlacement", gvk.Kind)
 	}
 }
 

@@ -12,7 +12,8 @@ import (
 // would take it, as a mistake where it would not.
 func (f *faults) strategy(s v1beta1.RolloutStrategy) {
 	const at = "spec.strategy"
-	f.onlyDefault(at+".type", string(s.Type), "leaving a rollout to staged update runs (External)", string(v1beta1.RollingUpdate), string(v1beta1.External))
+	f.onlyDefault(at+".type", string(s.Type), "leaving a rollout to staged update runs (External)",
+		string(v1beta1.RollingUpdate), string(v1beta1.External))
 	if s.RollingUpdate != nil {
 		f.rollingUpdate(at+".rollingUpdate", *s.RollingUpdate, s.Type == v1beta1.External)
 	}

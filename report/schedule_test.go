@@ -15,7 +15,7 @@ func decisions() []placement.Decision {
 	return []placement.Decision{
 		{Name: "web", Unfilled: 1, Scheduled: placement.Scheduled{Status: "False", Reason: placement.Unfulfilled, Message: "PickN: 1 of 2\nfound"},
 			Verdicts: []placement.Verdict{
-				{Cluster: "zürich", Selected: true, Score: placement.Score{Affinity: 100, TopologySpread: -1}, Reason: "1 < 2"},
+				{Cluster: "zürich-nord", Selected: true, Score: placement.Score{Affinity: 100, TopologySpread: -1}, Reason: "1 < 2"},
 				{Cluster: "east-1", Reason: strings.Repeat("reason ", 20) + strings.Repeat("x", 90)},
 			}},
 		{Name: "config", Namespace: "web", Scheduled: placement.Scheduled{Status: "True", Reason: placement.Fulfilled, Message: "PickAll: 0 of 0"}},
@@ -26,11 +26,11 @@ func TestScheduleTable(t *testing.T) {
 	const want = `web: Scheduled False, SchedulingPolicyUnfulfilled, 1 unfilled
   PickN: 1 of 2 found
 
-  CLUSTER   SELECTED   AFFINITY   SPREAD   REASON
-  zürich    true       100        -1       1 < 2
-  east-1    false      0          0        reason reason reason reason reason reason reason reason reason reason reason
-                                           reason reason reason reason reason reason reason reason reason
-                                           xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+  CLUSTER       SELECTED   AFFINITY   SPREAD   REASON
+  zürich-nord   true       100        -1       1 < 2
+  east-1        false      0          0        reason reason reason reason reason reason reason reason reason reason
+                                               reason reason reason reason reason reason reason reason reason reason
+                                               xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
 
 web/config: Scheduled True, SchedulingPolicyFulfilled
   PickAll: 0 of 0
@@ -71,7 +71,7 @@ func TestScheduleJSON(t *testing.T) {
       "unfilled": 1,
       "clusters": [
         {
-          "name": "zürich",
+          "name": "zürich-nord",
           "selected": true,
           "affinityScore": 100,
           "topologySpreadScore": -1,

@@ -95,6 +95,7 @@ func suites(s settings, shared *sharedFleet) []suite {
 		proxySuite("proxy-keepalive-64", keepAlive{connections: 64}.load),
 		proxySuite("proxy-keepalive-1024", keepAlive{connections: 1024}.load),
 		proxySuite("proxy-connect-64", connect{clients: 64}.load),
+		scheduleSuite(),
 		pushSuite(s, shared),
 		requestSuite(s, shared),
 		driftSuite(s, shared),
