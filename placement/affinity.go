@@ -147,7 +147,11 @@ func (r requirement) met(labels map[string]string) bool {
 
 // wording says what r asks for, to follow "term 1".
 func (r requirement) wording() string {
-	values := strings.Join(r.Values, ", ")
+	shown := make([]string, len(r.Values))
+	for i, v := range r.Values {
+		shown[i] = named(v)
+	}
+	values := strings.Join(shown, ", ")
 	switch r.Operator {
 	case metav1.LabelSelectorOpNotIn:
 		return "excludes " + values

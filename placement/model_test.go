@@ -23,7 +23,7 @@ type model struct {
 
 // outcome is what is compared.
 func (m *model) outcome() any {
-	return []any{m.assignment.Clusters, m.assignment.Scores, m.assignment.PolicyDigest, m.unfilled}
+	return []any{append([]string(nil), m.assignment.Clusters...), m.assignment.Scores, m.assignment.PolicyDigest, m.unfilled}
 }
 
 func (m *model) decide() {
@@ -98,6 +98,9 @@ func (m *model) fix(policy *v1beta1.PlacementPolicy) {
 }
 
 func (m *model) all(policy *v1beta1.PlacementPolicy) bool {
+	if !validModel(policy) {
+		return false
+	}
 	for _, c := range m.candidates {
 		fits, ok := m.passes(policy, c)
 		if !ok {

@@ -190,7 +190,7 @@ func checkDecision(t *testing.T, random *rand.Rand, w world) {
 }
 
 func TestDecideProperties(t *testing.T) {
-	for seed := range uint64(4000) {
+	for seed := range uint64(3000) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		w := randomWorld(random)
 		checkDecision(t, random, w)

@@ -112,8 +112,8 @@ func (d *domains) violation(domain int32) string {
 		named(d.values[domain]), d.key, d.greatest-d.least+d.change(domain), d.maxSkew, named(d.values[emptiest]), d.least, d.greatest)
 }
 
-// named shows the name of a domain, which may be empty.
-func named(domain string) string { return cmp.Or(domain, `""`) }
+// named shows the value of a label, which may be empty.
+func named(value string) string { return cmp.Or(value, `""`) }
 
 // spread is how a placement is spread over the fleet. Clusters in the same domain of every constraint are a lane: they
 // score alike, so each pass looks at lanes instead of clusters.

@@ -18,9 +18,9 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected decisions in testdata")
 
-// TestStories runs testdata/*.txtar. In a story the files follow one another in time: placement.yaml and members.yaml
-// (labels by name) set the stage, and each decision.txt is what must be decided then, on the assignment of the decision
-// before it.
+// TestStories runs testdata/*.txtar. In a story the files follow one another in time: placement.yaml, members.yaml (labels
+// by name) and reports.yaml (what else is known of members, by name) set the stage, and each decision.txt is what must be
+// decided then, on the assignment of the decision before it.
 func TestStories(t *testing.T) {
 	stories, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(stories) == 0 {
@@ -31,6 +31,13 @@ func TestStories(t *testing.T) {
 	}
 }
 
+// report is what a story knows of a member besides its labels.
+type report struct {
+	Properties map[string]string `json:"properties"`
+	Taints     []string          `json:"taints"` // key=value
+	Ineligible string            `json:"ineligible"`
+}
+
 func runStory(t *testing.T, path string) {
 	archive, err := txtar.ParseFile(path)
 	if err != nil {
@@ -38,6 +45,7 @@ func runStory(t *testing.T, path string) {
 	}
 	var p v1beta1.ClusterResourcePlacement
 	var members map[string]map[string]string
+	var reports map[string]report
 	var held Assignment
 	random := rand.New(rand.NewPCG(1, 2))
 	for i, file := range archive.Files {
@@ -48,10 +56,14 @@ func runStory(t *testing.T, path string) {
 		case "members.yaml":
 			members = nil
 			parse(t, file, &members)
+		case "reports.yaml":
+			reports = nil
+			parse(t, file, &reports)
 		case "decision.txt":
 			var candidates []Candidate
 			for name, labels := range members {
-				candidates = append(candidates, Candidate{Name: name, Labels: labels})
+				r := reports[name]
+				candidates = append(candidates, Candidate{Name: name, Labels: labels, Properties: r.Properties, Taints: taints(r.Taints...), Ineligible: r.Ineligible})
 			}
 			d := Decide(Placement{Name: p.Name, Policy: p.Spec.Policy}, held, candidates, noon)
 			got := describeDecision(d)
@@ -64,7 +76,7 @@ func runStory(t *testing.T, path string) {
 			archive.Files[i].Data = []byte(got)
 			held = d.Assignment
 		default:
-			t.Fatalf("%s: a story holds placement.yaml, members.yaml and decision.txt only", file.Name)
+			t.Fatalf("%s: a story holds placement.yaml, members.yaml, reports.yaml and decision.txt only", file.Name)
 		}
 	}
 	if *update {
@@ -82,6 +94,13 @@ func parse(t *testing.T, file txtar.File, into any) {
 }
 
 func describeDecision(d Decision) string {
+	lines := verdicts(d)
+	for i, v := range d.Verdicts {
+		if v.Score != (Score{}) {
+			mark, reason, _ := strings.Cut(lines[i], ": ")
+			lines[i] = fmt.Sprintf("%s (affinity %d, spread %d): %s", mark, v.Affinity, v.TopologySpread, reason)
+		}
+	}
 	return fmt.Sprintf("Scheduled %s %s: %s\nunfilled %d\n%s\n", d.Scheduled.Status, d.Scheduled.Reason, d.Scheduled.Message,
-		d.Unfilled, strings.Join(verdicts(d), "\n"))
+		d.Unfilled, strings.Join(lines, "\n"))
 }

@@ -16,7 +16,7 @@ var (
 	placementColumns = []string{"NAME", "GEN", "SCHEDULED", "SCHEDULEDGEN", "APPLIED", "APPLIEDGEN", "AGE"}
 	exportColumns    = []string{"NAME", "IS-VALID", "IS-CONFLICTED", "AGE"}
 	podColumns       = []string{"NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "NODE", "NOMINATED NODE", "READINESS GATES"}
-	memberColumns    = []string{"NAME", "JOINED", "AGE", "MEMBER-AGENT-LAST-SEEN", "NODE-COUNT"}
+	memberColumns    = []string{"NAME", "JOINED", "AGE", "MEMBER-AGENT-LAST-SEEN", "NODE-COUNT", "AVAILABLE-CPU", "AVAILABLE-MEMORY"}
 	serviceColumns   = []string{"NAME", "SERVICE-IMPORT", "EXTERNAL-IP", "IS-VALID", "AGE"}
 )
 
