@@ -24,6 +24,9 @@ const (
 // memberNameLabel is what upstream's controller adds to every MemberCluster: the cluster's own name.
 const memberNameLabel = "kubernetes-fleet.io/member-name"
 
+// namespacesCollected is the condition of a MemberCluster whose status lists every namespace that is there.
+const namespacesCollected = "NamespaceCollectionSucceeded"
+
 // leaving is why a cluster that is being removed is not eligible.
 const leaving = "the cluster is being removed from the fleet, so nothing new goes there"
 
@@ -41,6 +44,12 @@ func CandidateOf(m *clusterv1beta1.MemberCluster, now time.Time) Candidate {
 		c.Labels = map[string]string{}
 	}
 	c.Labels[memberNameLabel] = m.Name
+	if meta.IsStatusConditionTrue(m.Status.Conditions, namespacesCollected) {
+		c.Namespaces = map[string]bool{}
+		for name := range m.Status.Namespaces {
+			c.Namespaces[name] = true
+		}
+	}
 	switch {
 	case !m.DeletionTimestamp.IsZero():
 		c.Leaving, c.Ineligible = true, leaving

@@ -97,6 +97,9 @@ func (f *Fleet) begin(p Placement, r rule, before Assignment, now time.Time) *sc
 // judge works out what the policy says of every cluster.
 func (s *scheduling) judge() {
 	columns := append(s.columnsOf(s.terms), s.ineligible, s.taints)
+	if s.placement.Namespace != "" {
+		columns = append(columns, s.column(func(c *Candidate) (string, bool) { text := s.lacksNamespace(c); return text, text != "" }))
+	}
 	var members []int
 	s.class, members = s.classes(columns)
 	s.judged = make([]judgement, len(members))
@@ -112,17 +115,27 @@ func (s *scheduling) judgeOne(i int) judgement {
 	if j.answer, j.match = s.match(s.terms, i); j.answer != yes {
 		j.barred = j.match
 	}
-	if c.Ineligible == "" && len(c.Taints) == 0 {
+	lacks := s.lacksNamespace(&c)
+	if c.Ineligible == "" && lacks == "" && len(c.Taints) == 0 {
 		return j
 	}
 	var reasons []string
-	for _, reason := range append([]string{j.barred, c.Ineligible}, untolerated(c.Taints, s.tolerations)...) {
+	for _, reason := range append([]string{j.barred, c.Ineligible, lacks}, untolerated(c.Taints, s.tolerations)...) {
 		if reason != "" {
 			reasons = append(reasons, reason)
 		}
 	}
 	j.barred = strings.Join(reasons, "; ")
 	return j
+}
+
+// lacksNamespace tells why c cannot take a placement that lives in a namespace, or "".
+func (s *scheduling) lacksNamespace(c *Candidate) string {
+	namespace := s.placement.Namespace
+	if namespace == "" || c.Namespaces == nil || c.Namespaces[namespace] {
+		return ""
+	}
+	return fmt.Sprintf("namespace %s is not there: have a ClusterResourcePlacement bring it", namespace)
 }
 
 func (s *scheduling) judgement(i int) *judgement { return &s.judged[s.class[i]] }

@@ -466,12 +466,12 @@ func TestPickNUnfilled(t *testing.T) {
 		message       string
 	}{
 		"Fulfilled":    {"nothing is unfilled", 7, 7, 3, 0, "True", "PickN: 7 of 7 wanted clusters selected"},
-		"FleetTooFew":  {"of 10, 7 are chosen and only 2 others exist", 10, 7, 2, 2, "False", "PickN: 7 of 10 wanted clusters selected, and none of the other 2 registered clusters can be"},
-		"FleetEnough":  {"of 10, 7 are chosen and more than 3 others exist", 10, 7, 9, 3, "False", "PickN: 7 of 10 wanted clusters selected, and none of the other 9 registered clusters can be"},
-		"NobodyElse":   {"no other cluster exists to stand for a slot", 10, 7, 0, 0, "False", "PickN: 7 of 10 wanted clusters selected, and none of the other 0 registered clusters can be"},
-		"Cap":          {"at most 20 clusters are listed as unselected", 100, 1, 40, 20, "False", "PickN: 1 of 100 wanted clusters selected, and none of the other 40 registered clusters can be"},
-		"BelowTheCap":  {"19 slots, 40 others", 20, 1, 40, 19, "False", "PickN: 1 of 20 wanted clusters selected, and none of the other 40 registered clusters can be"},
-		"NoneSelected": {"all slots are empty", 2, 0, 5, 2, "False", "PickN: 0 of 2 wanted clusters selected, and none of the other 5 registered clusters can be"},
+		"FleetTooFew":  {"of 10, 7 are chosen and only 2 others exist", 10, 7, 2, 2, "False", "PickN: 7 of 10 wanted clusters selected; none of the 2 others that are registered can be"},
+		"FleetEnough":  {"of 10, 7 are chosen and more than 3 others exist", 10, 7, 9, 3, "False", "PickN: 7 of 10 wanted clusters selected; none of the 9 others that are registered can be"},
+		"NobodyElse":   {"no other cluster exists to stand for a slot", 10, 7, 0, 0, "False", "PickN: 7 of 10 wanted clusters selected; no other is registered"},
+		"Cap":          {"at most 20 clusters are listed as unselected", 100, 1, 40, 20, "False", "PickN: 1 of 100 wanted clusters selected; none of the 40 others that are registered can be"},
+		"BelowTheCap":  {"19 slots, 40 others", 20, 1, 40, 19, "False", "PickN: 1 of 20 wanted clusters selected; none of the 40 others that are registered can be"},
+		"NoneSelected": {"all slots are empty", 2, 0, 5, 2, "False", "PickN: 0 of 2 wanted clusters selected; none of the 5 others that are registered can be"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

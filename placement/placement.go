@@ -26,6 +26,8 @@ type Candidate struct {
 	// Properties are what the cluster reports of itself, by name: also those that upstream serves from its resource usage,
 	// such as resources.kubernetes-fleet.io/available-cpu.
 	Properties map[string]string
+	// Namespaces are those that are there, for placements that live in one; nil while nobody knows.
+	Namespaces map[string]bool
 	// Ineligible tells why nothing new may be scheduled onto the cluster; empty when it may.
 	Ineligible string
 	// Leaving is set while the cluster is being removed from the fleet: it is ineligible, and holds nothing any more as far

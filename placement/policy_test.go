@@ -118,8 +118,8 @@ func TestPolicyDigestIsStable(t *testing.T) {
 		"459b0b551a42236c39ac28f9e06d0592": nil,
 		"2524c20928ee5191aae57e2d04b294d1": requires(labelled("region", "east"), where("tier", metav1.LabelSelectorOpNotIn, "edge", "lab")),
 		"ccf611114a120c08d8d348f6892b8476": fixed("east-1", "west-1"),
-		"PROPERTY":                         pickAll(requiring(comparing("p Gt 1Gi")), tolerating(v1beta1.Toleration{Key: "spot"})),
-		"RANKED":                           pickN(2, preferring(prefer(10, labelled("a", "1"), ascending("p"))), spreading(v1beta1.TopologySpreadConstraint{TopologyKey: "region"})),
+		"8fb20c4630954d1534b6433c22fbda56": pickAll(requiring(comparing("p Gt 1Gi")), tolerating(v1beta1.Toleration{Key: "spot"})),
+		"019724eb017faa857893a21c4fd873f6": pickN(2, preferring(prefer(10, labelled("a", "1"), ascending("p"))), spreading(v1beta1.TopologySpreadConstraint{TopologyKey: "region"})),
 	}
 	for digest, policy := range want {
 		if got := PolicyDigest(policy); got != digest {

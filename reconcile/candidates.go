@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/gitfleet/gitfleet/api"
 	clusterv1beta1 "github.com/gitfleet/gitfleet/api/cluster/v1beta1"
 	"github.com/gitfleet/gitfleet/api/placement/v1beta1"
 	"github.com/gitfleet/gitfleet/fleet"
@@ -24,14 +25,41 @@ const lostAfter = 5 * time.Minute
 func gitCandidates(d *render.Desired) []placement.Candidate {
 	candidates := make([]placement.Candidate, len(d.Members))
 	for i, m := range d.Members {
-		candidates[i] = placement.Candidate{Name: m.Name, Labels: m.Labels, Taints: m.Spec.Taints}
+		candidates[i] = placement.CandidateOf(m.MemberCluster, time.Time{}) // without a status no time counts
+	}
+	return candidates
+}
+
+// withNamespaces returns candidates that know which namespaces of d's namespaced placements are there: one that placements
+// bring is where they bring it, and of any other nobody knows, so it counts as there. on returns where a placement goes.
+func withNamespaces(d *render.Desired, candidates []placement.Candidate, on func(key string) []string) []placement.Candidate {
+	brought, needed := map[string][]string{}, map[string]bool{}
+	for _, p := range d.Placements {
+		if p.Namespace != "" {
+			needed[p.Namespace] = true
+			continue
+		}
+		for _, o := range p.Selected {
+			if ref := api.RefOf(o.Unstructured); ref.Kind == "Namespace" && ref.Group == "" {
+				brought[ref.Name] = append(brought[ref.Name], on(p.Key())...)
+			}
+		}
+	}
+	candidates = slices.Clone(candidates)
+	for i := range candidates {
+		c := &candidates[i]
+		c.Namespaces = map[string]bool{}
+		for namespace := range needed {
+			clusters, known := brought[namespace]
+			c.Namespaces[namespace] = !known || slices.Contains(clusters, c.Name)
+		}
 	}
 	return candidates
 }
 
 // candidates returns the members that w registers as scheduling sees them, and when time alone will change that.
 func (l *Loop) candidates(w *wish, now time.Time) (candidates []placement.Candidate, wake time.Time) {
-	candidates = gitCandidates(w.Desired)
+	candidates = slices.Clone(w.candidates)
 	for i := range candidates {
 		c := &candidates[i]
 		m := l.members[c.Name]

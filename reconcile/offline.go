@@ -66,12 +66,11 @@ func foresee(d *render.Desired, held map[string]placement.Decision, now time.Tim
 	for _, c := range candidates {
 		s.registered[c.Name] = true
 	}
-	var decisions []placement.Decision
-	members := placement.NewFleet(candidates)
-	for _, p := range d.Placements {
-		decision := members.Decide(subject(p), held[p.Key()].Assignment, now)
-		decisions = append(decisions, decision)
-		s.decisions[p.Key()] = decision
+	decisions := decideAll(d, candidates, func(p render.Placement, members *placement.Fleet) placement.Decision {
+		return members.Decide(subject(p), held[p.Key()].Assignment, now)
+	})
+	for _, decision := range decisions {
+		s.decisions[decision.Key()] = decision
 	}
 	s.targets, s.errs = Targets(d, decisions)
 	return s

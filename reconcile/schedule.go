@@ -61,15 +61,15 @@ func (l *Loop) decide(now time.Time) {
 func (l *Loop) decideOn(w *wish, now time.Time) schedule {
 	s := schedule{pending: w.picks && !l.knowsFleet(w, now)}
 	s.candidates, s.wake = l.candidates(w, now)
-	members := placement.NewFleet(s.candidates)
+	s.decisions = decideAll(w.Desired, s.candidates, func(p render.Placement, members *placement.Fleet) placement.Decision {
+		return l.decideOne(w, p, members, s.pending, now)
+	})
 	byName := make(map[string]placement.Decision, len(w.Placements))
-	for _, p := range w.Placements {
-		decision := l.decideOne(w, p, members, s.pending, now)
-		if !decision.Wake.IsZero() && (s.wake.IsZero() || decision.Wake.Before(s.wake)) {
-			s.wake = decision.Wake
+	for _, d := range s.decisions {
+		if !d.Wake.IsZero() && (s.wake.IsZero() || d.Wake.Before(s.wake)) {
+			s.wake = d.Wake
 		}
-		s.decisions = append(s.decisions, decision)
-		byName[p.Key()] = decision
+		byName[d.Key()] = d
 	}
 	s.targets = assign(w, byName)
 	s.errs, s.conflicts = doubleOwners(w.Desired, byName)
@@ -79,6 +79,28 @@ func (l *Loop) decideOn(w *wish, now time.Time) schedule {
 	}
 	s.digest = targetsDigest(registered, s.targets)
 	return s
+}
+
+// decideAll decides about every placement of d: those that live in a namespace last, since they can only go where it is.
+func decideAll(d *render.Desired, candidates []placement.Candidate, decide func(render.Placement, *placement.Fleet) placement.Decision) []placement.Decision {
+	decisions, clusters := make([]placement.Decision, len(d.Placements)), map[string][]string{}
+	members, last := placement.NewFleet(candidates), []int(nil)
+	for i, p := range d.Placements {
+		if p.Namespace != "" {
+			last = append(last, i)
+			continue
+		}
+		decisions[i] = decide(p, members)
+		clusters[p.Key()] = decisions[i].Assignment.Clusters
+	}
+	if len(last) == 0 {
+		return decisions
+	}
+	members = placement.NewFleet(withNamespaces(d, candidates, func(key string) []string { return clusters[key] }))
+	for _, i := range last {
+		decisions[i] = decide(d.Placements[i], members)
+	}
+	return decisions
 }
 
 // decideOne decides where p goes. While the fleet is not known whole, a placement that picks the best clusters stays on those

@@ -162,6 +162,28 @@ func TestLoopTellsNamespacedPlacementsApart(t *testing.T) {
 	}
 }
 
+// TestNamespacedPlacementsFollowTheirNamespace: where a placement brings the namespace they may go, and where nobody is known to
+// bring it, everywhere.
+func TestNamespacedPlacementsFollowTheirNamespace(t *testing.T) {
+	rp := func(namespace string) string {
+		return fmt.Sprintf(`{apiVersion: placement.kubernetes-fleet.io/v1beta1, kind: ResourcePlacement, metadata: {name: all, namespace: %s},
+  spec: {resourceSelectors: [{group: "", version: v1, kind: ConfigMap, name: a}]}}`, namespace)
+	}
+	only := strings.Replace(placeOn("web", "e"), "name: web}]", "name: web, selectionScope: NamespaceOnly}]", 1)
+	d := desiredOf(t, memberCluster("east", "e"), memberCluster("west", "w"), ns("web"), only, config("web", "a", "1"), rp("web"), config("other", "a", "1"), rp("other"))
+	decisions := foresee(d, nil, time.Time{}).decisions
+	for key, want := range map[string][]string{"web": {"east"}, "web/all": {"east"}, "other/all": {"east", "west"}} {
+		if got := decisions[key].Assignment.Clusters; !slices.Equal(got, want) {
+			t.Errorf("%s goes to %q, want %q", key, got, want)
+		}
+	}
+	for _, v := range decisions["web/all"].Verdicts {
+		if v.Cluster == "west" && !strings.Contains(v.Reason, "namespace web is not there") {
+			t.Errorf("why not west: %q", v.Reason)
+		}
+	}
+}
+
 // TestCandidates: a member out of reach stays eligible for a while, and then nothing new goes there.
 func TestCandidates(t *testing.T) {
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)

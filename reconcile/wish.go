@@ -22,12 +22,13 @@ type wish struct {
 	selected   map[string][]v1beta1.ResourceIdentifier // by placement, in upstream's order
 	checked    map[schema.GroupKind]bool               // kinds whose health a check of the commit tells
 	picks      bool                                    // a placement of it goes to the best clusters only
+	candidates []placement.Candidate                   // the members as Git registers them
 	properties map[string]bool                         // of members that policies ask for
 	confirmed  []string                                // plan digests that people confirmed in the commits up to this one
 }
 
 func newWish(d *render.Desired) *wish {
-	w := &wish{Desired: d, properties: propertiesOf(d.Placements),
+	w := &wish{Desired: d, candidates: gitCandidates(d), properties: propertiesOf(d.Placements),
 		targets: make(map[string][]*apply.Target, len(d.Placements)), policies: make(map[string]string, len(d.Placements)),
 		selected: make(map[string][]v1beta1.ResourceIdentifier, len(d.Placements)), checked: map[schema.GroupKind]bool{}}
 	for _, c := range d.HealthChecks {
