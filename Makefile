@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: build demo demo-check test check bench generate clean help
+.PHONY: build demo demo-check test mutants check bench generate clean help
 
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 BENCH ?= .
@@ -51,6 +51,10 @@ demo-check: build bin-demo
 test: build
 	go test -race -timeout 20m ./...
 	cd test/localfleet && go test -race -timeout 20m $$(go list -f '$(HAS_TESTS)' ./...)
+
+## mutants: break the program in every listed way and want the tests to notice
+mutants:
+	go run ./test/mutants
 
 ## check: vet, staticcheck, gofmt, tidy modules, generated files current
 check:

@@ -97,7 +97,8 @@ func ineligible(agents []clusterv1beta1.AgentStatus, now time.Time) string {
 	healthy := meta.FindStatusCondition(agent.Conditions, agentHealthy)
 	switch {
 	case now.Sub(seen) > heartbeatLimit:
-		return fmt.Sprintf("its member agent was last heard of at %s, more than %s ago: see that it runs and reaches the hub", stamp(seen), heartbeatLimit)
+		return fmt.Sprintf("its member agent was last heard of at %s, more than %s ago: see that it runs and reaches the hub",
+			stamp(seen), heartbeatLimit)
 	case joined == nil || joined.Status != metav1.ConditionTrue:
 		return fmt.Sprintf("its member agent has not joined the fleet (%s): see its log", conditionText(agentJoined, joined))
 	case healthy == nil:

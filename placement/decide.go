@@ -98,7 +98,7 @@ func (f *Fleet) begin(p Placement, r rule, before Assignment, now time.Time) *sc
 func (s *scheduling) judge() {
 	columns := append(s.columnsOf(s.terms), s.ineligible, s.taints)
 	if s.placement.Namespace != "" {
-		columns = append(columns, s.column(func(c *Candidate) (string, bool) { text := s.lacksNamespace(c); return text, text != "" }))
+		columns = append(columns, s.column(func(c *Candidate) (string, bool) { return "", s.lacksNamespace(c) }))
 	}
 	var members []int
 	s.class, members = s.classes(columns)
@@ -115,7 +115,10 @@ func (s *scheduling) judgeOne(i int) judgement {
 	if j.answer, j.match = s.match(s.terms, i); j.answer != yes {
 		j.barred = j.match
 	}
-	lacks := s.lacksNamespace(&c)
+	var lacks string
+	if s.lacksNamespace(&c) {
+		lacks = fmt.Sprintf("namespace %s is not there: have a ClusterResourcePlacement bring it", s.placement.Namespace)
+	}
 	if c.Ineligible == "" && lacks == "" && len(c.Taints) == 0 {
 		return j
 	}
@@ -129,13 +132,9 @@ func (s *scheduling) judgeOne(i int) judgement {
 	return j
 }
 
-// lacksNamespace tells why c cannot take a placement that lives in a namespace, or "".
-func (s *scheduling) lacksNamespace(c *Candidate) string {
-	namespace := s.placement.Namespace
-	if namespace == "" || c.Namespaces == nil || c.Namespaces[namespace] {
-		return ""
-	}
-	return fmt.Sprintf("namespace %s is not there: have a ClusterResourcePlacement bring it", namespace)
+// lacksNamespace tells whether c is known to lack the namespace that the placement lives in.
+func (s *scheduling) lacksNamespace(c *Candidate) bool {
+	return s.placement.Namespace != "" && c.Namespaces != nil && !c.Namespaces[s.placement.Namespace]
 }
 
 func (s *scheduling) judgement(i int) *judgement { return &s.judged[s.class[i]] }

@@ -119,11 +119,14 @@ func (f *Fleet) classes(columns []column) (of []int32, members []int) {
 func refine(of []int32, members []int, col column) []int {
 	width := len(col.values)
 	// A table is the faster one, but must not outgrow the fleet, since it is cleared for every placement.
-	var table []int // by pair of class and value; counted from 1, as 0 is not yet numbered
-	places := map[int]int{}
+	// Both are by pair of class and value; they count from 1, as 0 is not yet numbered.
+	var table []int
+	var places map[int]int
 	small := len(members)*width <= 8*len(of)+64
 	if small {
 		table = make([]int, len(members)*width)
+	} else {
+		places = map[int]int{}
 	}
 	members = members[:0:0]
 	for i := range of {

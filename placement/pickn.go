@@ -276,7 +276,8 @@ func (n *pickingN) sumUp() {
 	}
 	others := len(n.candidates) - chosen
 	d.Unfilled = min(n.number-chosen, others, mostUnselected)
-	d.Scheduled = unfulfilled("PickN: %d of %d wanted clusters selected; none of the %d others that are registered can be", chosen, n.number, others)
+	d.Scheduled = unfulfilled("PickN: %d of %d wanted clusters selected; none of the %d others that are registered can be",
+		chosen, n.number, others)
 	if others == 0 {
 		d.Scheduled = unfulfilled("PickN: %d of %d wanted clusters selected; no other is registered", chosen, n.number)
 	}

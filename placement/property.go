@@ -119,12 +119,14 @@ func checkPropertyName(name string) error {
 func (c comparison) judge(f *Fleet, i int) answer {
 	col := f.property(c.property)
 	number := col.of[i]
-	switch {
-	case number == 0:
+	if number == 0 {
 		return no
-	case col.readings[number].bad:
+	}
+	r := col.readings[number] // a copy: comparing changes the form of a Quantity, and a Fleet never changes
+	switch {
+	case r.bad:
 		return unknown
-	case c.operator.met(col.readings[number].quantity.Cmp(c.quantity)):
+	case c.operator.met(r.quantity.Cmp(c.quantity)):
 		return yes
 	}
 	return no

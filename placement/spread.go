@@ -109,7 +109,8 @@ func (d *domains) violated(domain int32) bool {
 func (d *domains) violation(domain int32) string {
 	emptiest := slices.Index(d.counts[1:], d.least) + 1
 	return fmt.Sprintf("one more in domain %s of topologyKey %s would make the skew %d, and maxSkew is %d (domain %s has %d, the fullest has %d)",
-		named(d.values[domain]), d.key, d.greatest-d.least+d.change(domain), d.maxSkew, named(d.values[emptiest]), d.least, d.greatest)
+		named(d.values[domain]), d.key, d.greatest-d.least+d.change(domain), d.maxSkew,
+		named(d.values[emptiest]), d.least, d.greatest)
 }
 
 // named shows the value of a label, which may be empty.

@@ -27,7 +27,8 @@ func untolerated(taints []clusterv1beta1.Taint, tolerations []v1beta1.Toleration
 	var reasons []string
 	for _, taint := range taints {
 		if !slices.ContainsFunc(tolerations, func(t v1beta1.Toleration) bool { return tolerates(t, taint) }) {
-			reasons = append(reasons, "taint "+describeTaint(taint)+" is not tolerated, tolerate it in spec.policy.tolerations or take it off the cluster")
+			reasons = append(reasons, "taint "+describeTaint(taint)+" is not tolerated, "+
+				"tolerate it in spec.policy.tolerations or take it off the cluster")
 		}
 	}
 	slices.Sort(reasons)

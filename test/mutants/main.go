@@ -54,6 +54,9 @@ func run(pattern string, dirs []string) error {
 		if err != nil {
 			return err
 		}
+		if err := applicable(dir, mutations); err != nil {
+			return err
+		}
 		if output, err := testPackage(dir, ""); err != nil {
 			return fmt.Errorf("the tests of %s fail before anything is broken:\n%s", dir, output)
 		}
@@ -131,6 +134,19 @@ func try(dir string, m mutation) (verdict, error) {
 		return verdict{broken, "\n" + output}, nil
 	}
 	return verdict{killed, " (" + firstFailure(output) + ")"}, nil
+}
+
+// applicable returns an error that tells of every mutation that does not fit its file any more.
+func applicable(dir string, mutations []mutation) error {
+	var stale []error
+	for _, m := range mutations {
+		text, err := os.ReadFile(filepath.Join(dir, m.file))
+		if err == nil {
+			_, err = m.apply(string(text))
+		}
+		stale = append(stale, err)
+	}
+	return errors.Join(stale...)
 }
 
 // writeOverlay breaks the file in scratch, and returns the name of the file that tells the compiler so.
