@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -170,7 +171,8 @@ func replace(path string, data []byte) error {
 func (m memory) clone() memory {
 	c := memory{Instance: m.Instance, Applied: m.Applied, Confirmed: slices.Clone(m.Confirmed), Placements: map[string]placementMemory{}, Members: map[string]memberMemory{}}
 	for name, p := range m.Placements {
-		p.Clusters = append([]string(nil), p.Clusters...)
+		p.Clusters, p.Obsolete, p.Waiting = slices.Clone(p.Clusters), slices.Clone(p.Obsolete), slices.Clone(p.Waiting)
+		p.Scores, p.Unmatched = maps.Clone(p.Scores), maps.Clone(p.Unmatched)
 		c.Placements[name] = p
 	}
 	for name, member := range m.Members {
