@@ -33,7 +33,7 @@ func TestRealMember(t *testing.T) {
 	w := m.watchNames()
 	later := m.Watch(WatchSpec{Key: "widgets", Resource: widgets})
 	m.awaitSynced(w)
-	m.await("the nodes are counted", func() bool { r, known := m.Resources(); return known && r.Nodes > 0 })
+	m.await("the nodes and pods are counted", func() bool { r, known := m.Resources(); return known && r.Nodes > 0 && r.Available != nil })
 	if v := m.State().Version; !strings.HasPrefix(v, "v1.") {
 		t.Errorf("version %q", v)
 	}
