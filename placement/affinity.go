@@ -96,19 +96,24 @@ func (t term) met(f *Fleet, i, n int) string {
 	return fmt.Sprintf("matches term %d: %s", n, strings.Join(slices.Compact(facts), ", "))
 }
 
-// failsForSure tells whether the candidate at position i is known to meet none of terms. Labels are always known. What a
-// cluster reports counts only while it reports: a property that cannot be seen now may well be as wanted.
+// failsForSure tells whether the candidate at position i is known to meet none of terms. Labels are always known. Of what a
+// cluster reports only what can be seen counts: a property that nobody may read now may well be as wanted.
 func (f *Fleet) failsForSure(terms []term, i int) bool {
 	c := f.candidates[i]
-	reports := c.Ineligible == "" && len(c.Properties) > 0
 	for _, t := range terms {
 		failsByLabel := !all(t.labels, c.Labels)
-		failsByProperty := reports && slices.ContainsFunc(t.properties, func(c comparison) bool { return c.judge(f, i) == no })
+		failsByProperty := slices.ContainsFunc(t.properties, func(c comparison) bool { return seen(f, i, c) && c.judge(f, i) == no })
 		if !failsByLabel && !failsByProperty {
 			return false
 		}
 	}
 	return true
+}
+
+// seen tells whether the candidate at position i is in touch and reports the property that c asks about.
+func seen(f *Fleet, i int, c comparison) bool {
+	_, reported := f.candidates[i].Properties[c.property]
+	return reported && f.candidates[i].Ineligible == ""
 }
 
 // keys adds the keys of the labels and the names of the properties that t asks about.

@@ -233,7 +233,7 @@ func (s *scheduling) pickFixed() {
 	d.Scheduled = unfulfilled("PickFixed: %d of %d named clusters selected%s", chosen, len(s.names), remedies)
 }
 
-// hold leaves everything where it is, because of reason.
+// hold leaves everything where it is, because of reason: what an earlier policy chose stays obsolete.
 func (s *scheduling) hold(reason error) Decision {
 	d := s.decision
 	d.Verdicts = nil

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/api/placement/v1beta1"
 )
 
@@ -77,7 +78,7 @@ func canonicalComparisons(s *v1beta1.PropertySelector) []string {
 
 // canonicalQuantity is the same for 1Gi and 1024Mi, and the value itself when that is no quantity.
 func canonicalQuantity(value string) string {
-	q, err := resource.ParseQuantity(value)
+	q, err := api.ParseQuantity(value)
 	if err != nil {
 		return value
 	}

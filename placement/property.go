@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/api/placement/v1beta1"
 )
 
@@ -29,7 +30,7 @@ type reading struct {
 }
 
 func read(value string) reading {
-	q, err := resource.ParseQuantity(value)
+	q, err := api.ParseQuantity(value)
 	if err != nil {
 		return reading{bad: true}
 	}
@@ -86,7 +87,7 @@ func parseComparisons(field string, s *v1beta1.PropertySelector) ([]comparison, 
 		if len(e.Values) != 1 {
 			return nil, fmt.Errorf("%s.values has %d values: %s compares with exactly one", at, len(e.Values), e.Operator)
 		}
-		q, err := resource.ParseQuantity(e.Values[0])
+		q, err := api.ParseQuantity(e.Values[0])
 		if err != nil {
 			return nil, fmt.Errorf("%s.values[0] is %q, which is no Kubernetes quantity such as 4, 500m or 16Gi", at, e.Values[0])
 		}

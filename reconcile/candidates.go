@@ -85,17 +85,21 @@ func (l *Loop) outOfReach(m *member) (since time.Time, reason string) {
 	remembered := l.memory.Members[m.name]
 	switch {
 	case m.conn == nil && m.err != nil && !m.opening:
-		return remembered.Created, m.err.Error()
+		return later(remembered.Created, remembered.LastSeen, l.started), m.err.Error()
 	case m.conn == nil || m.state.Phase != fleet.Unreachable:
 		return since, ""
 	}
-	since = remembered.Created
-	for _, seen := range []time.Time{remembered.LastSeen, m.state.LastSeen} {
-		if seen.After(since) {
-			since = seen
+	return later(remembered.Created, remembered.LastSeen, m.state.LastSeen, l.started), errorText(m.state.Err)
+}
+
+// later returns the latest of times. When a member that answered until a restart was seen last, nobody has written down.
+func later(times ...time.Time) (last time.Time) {
+	for _, t := range times {
+		if t.After(last) {
+			last = t
 		}
 	}
-	return since, errorText(m.state.Err)
+	return last
 }
 
 // properties returns those of m's properties that are asked for, as upstream names them, as last seen.
@@ -184,6 +188,6 @@ func (l *Loop) knowsFleet(w *wish, now time.Time) bool {
 			return true
 		}
 		offers, known := m.conn.Resources()
-		return len(w.properties) > 0 && !known && offers.Problem == nil
+		return len(w.properties) > 0 && offers.Problem == nil && (!known || offers.Available == nil)
 	})
 }

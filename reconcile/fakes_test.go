@@ -114,6 +114,7 @@ type cluster struct {
 	claim    error // what Claim answers
 	opens    int   // counts its moves
 	cpu      int64 // what is available of it; 0 when that is not known
+	version  string
 	doubts   map[api.Ref]string
 	plans    []string
 	relists  int
@@ -145,7 +146,7 @@ type session struct {
 func (s session) State() fleet.State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	state := fleet.State{Phase: s.phase}
+	state := fleet.State{Phase: s.phase, Version: s.version}
 	if s.phase == fleet.Unreachable {
 		state.Err = errors.New("no answer")
 	}

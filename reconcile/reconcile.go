@@ -288,8 +288,8 @@ func (l *Loop) step(ctx context.Context, now time.Time) (told bool) {
 		l.lookAround(now)
 		l.decide(now)
 		l.resolveServices(ctx, now)
+		l.remember() // before anything is done about it
 		l.planMembers(now)
-		l.remember()
 	} else {
 		l.openRemembered(ctx, now)
 	}

@@ -130,7 +130,7 @@ func (l *Loop) reportPlacement(i int, p render.Placement) report.Placement {
 		Decision: l.schedule.decisions[i], Source: where(p.Origin), Suspended: p.Directives.Suspend,
 		DependsOn: p.Directives.DependsOn, Account: p.Directives.ServiceAccount,
 		Labels: p.Labels, Annotations: p.Annotations, Spec: &p.Spec, Resources: l.wish.selected[p.Key()]}
-	for _, cluster := range r.Decision.Assignment.Clusters {
+	for _, cluster := range holders(r.Decision) {
 		if m := l.members[cluster]; m != nil {
 			r.Clusters = append(r.Clusters, l.placed(m, p.Key()))
 		}

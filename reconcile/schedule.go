@@ -111,15 +111,25 @@ func (l *Loop) decideOne(w *wish, p render.Placement, members *placement.Fleet, 
 		return members.Decide(subject(p), before, now)
 	}
 	d := placement.Decision{Name: p.Name, Namespace: p.Namespace, Assignment: before, At: now}
-	d.Assignment.Clusters = slices.Concat(before.Clusters, before.Obsolete)
-	for _, cluster := range d.Assignment.Clusters {
+	for _, cluster := range holders(d) {
 		d.Verdicts = append(d.Verdicts, placement.Verdict{Cluster: cluster, Selected: true, Reason: "kept, until every member has shown what it holds"})
 	}
 	return d
 }
 
-// settled tells whether d says anything new. What is not decided yet stays as it is.
-func settled(d placement.Decision) bool { return d.Scheduled.Status != "" }
+// settled tells whether d says anything new. What is not decided yet stays as it is, and so does what holds a placement by an
+// earlier policy while the present one cannot be decided.
+func settled(d placement.Decision) bool {
+	return d.Scheduled.Status != "" && len(d.Assignment.Obsolete) == 0
+}
+
+// holders returns where the placement stays or goes: of one that is not settled, wherever it is by any policy.
+func holders(d placement.Decision) []string {
+	if settled(d) {
+		return d.Assignment.Clusters
+	}
+	return slices.Concat(d.Assignment.Clusters, d.Assignment.Obsolete)
+}
 
 // picks tells whether p goes to the best clusters only, so that one that is not known of changes where it goes.
 func picks(p render.Placement) bool {
@@ -142,25 +152,24 @@ func subject(p render.Placement) placement.Placement {
 func (l *Loop) assignment(w *wish, p render.Placement) placement.Assignment {
 	remembered, digest := l.memory.Placements[p.Key()], w.policies[p.Key()]
 	before := placement.Assignment{PolicyDigest: digest}
-	unchanged := remembered.PolicyDigest == digest
+	remembers, unchanged := remembered.PolicyDigest != "", remembered.PolicyDigest == digest
 	if unchanged {
-		before.Scores, before.Unmatched, before.Obsolete = remembered.Scores, remembered.Unmatched, slices.Clone(remembered.Obsolete)
+		before.Scores, before.Unmatched = remembered.Scores, remembered.Unmatched
 	}
 	for _, member := range w.Members {
 		known := slices.Contains(remembered.Clusters, member.Name)
 		parent, there, synced := l.parentOn(member.Name, p.Key(), sourceName(w.Revision, l.opt.Paths))
 		switch {
-		case known && unchanged, there && parent.PolicyDigest == digest:
+		case known && unchanged, !remembers && there && parent.PolicyDigest == digest:
 			before.Clusters = append(before.Clusters, member.Name)
 			if synced && !there {
 				before.Waiting = append(before.Waiting, member.Name)
 			}
+		case unchanged: // an inventory there is left over: its cluster was decided against, and is not empty yet
 		case known || there:
 			before.Obsolete = append(before.Obsolete, member.Name)
 		}
 	}
-	before.Obsolete = slices.DeleteFunc(before.Obsolete, func(name string) bool { return slices.Contains(before.Clusters, name) })
-	before.Obsolete = slices.Compact(slices.Sorted(slices.Values(before.Obsolete)))
 	return before
 }
 

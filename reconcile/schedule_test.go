@@ -122,6 +122,54 @@ func TestLoopUnplaces(t *testing.T) {
 	}
 }
 
+// TestLoopHoldsWhatItCannotDecide: a changed policy that what members report makes undecidable moves nothing, and deletes nothing.
+func TestLoopHoldsWhatItCannotDecide(t *testing.T) {
+	east, west := newCluster("east"), newCluster("west")
+	repo := &repository{}
+	documents := []string{memberCluster("east", "e"), memberCluster("west", "w"), ns("web")}
+	repo.push("c1", append(documents, policy("web", "{placementType: PickAll}"))...)
+	l, _ := startLoop(t, repo, fakeFleet{"east": east, "west": west}, t.TempDir())
+	goesTo(t, l, "the first commit", "web", "east", "west")
+	east.set(func() { east.version = "v1.31" })
+	repo.push("c2", append(documents, policy("web", `{affinity: {clusterAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {clusterSelectorTerms: [
+  {propertySelector: {matchExpressions: [{name: k8s.io/k8s-version, operator: Ge, values: ["1"]}]}}]}}}}`))...)
+	r := await(t, l, "the refusal to decide", func(r report.Report) bool {
+		return r.Applied.Commit == "c2" && len(r.Placements) == 1 && strings.Contains(r.Placements[0].Decision.Scheduled.Message, "quantity")
+	})
+	if len(r.Placements[0].Clusters) != 2 || len(east.holds()) != 1 || len(west.holds()) != 1 {
+		t.Errorf("it is on %+v; east holds %q, west %q", r.Placements[0].Clusters, east.holds(), west.holds())
+	}
+	repo.push("c3", append(documents, policy("web", "{affinity: {clusterAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {clusterSelectorTerms: [{labelSelector: {matchLabels: {location: e}}}]}}}}"))...)
+	goesTo(t, l, "a policy that can be decided", "web", "east")
+	if got := west.holds(); len(got) > 0 {
+		t.Errorf("west was held by an earlier policy only, and holds %q", got)
+	}
+}
+
+// TestLoopDoesNotPickWhatItGaveUp: a cluster that was decided against is not chosen for the reason that it is not empty yet.
+func TestLoopDoesNotPickWhatItGaveUp(t *testing.T) {
+	east, west := newCluster("east"), newCluster("west")
+	repo := &repository{}
+	n := func(n int) string {
+		return policy("web", fmt.Sprintf("{placementType: PickN, numberOfClusters: %d}", n))
+	}
+	repo.push("c1", memberCluster("east", "e"), memberCluster("west", "w"), ns("web"), n(2))
+	dir := t.TempDir()
+	l, stop := startLoop(t, repo, fakeFleet{"east": east, "west": west}, dir)
+	goesTo(t, l, "both", "web", "east", "west")
+	east.set(func() { east.refuse = errors.New("a webhook is down") })
+	repo.push("c2", memberCluster("east", "e"), memberCluster("west", "w"), ns("web"), n(1))
+	await(t, l, "one of them", func(r report.Report) bool { return slices.Equal(clustersOf(r, "web"), []string{"west"}) })
+	stop()
+	l, _ = startLoop(t, repo, fakeFleet{"east": east, "west": west}, dir)
+	await(t, l, "the same one after a restart", func(r report.Report) bool { return slices.Equal(clustersOf(r, "web"), []string{"west"}) })
+	east.set(func() { east.refuse = nil })
+	goesTo(t, l, "the other is empty at last", "web", "west")
+	if got := west.holds(); len(got) != 1 || len(east.holds()) > 0 {
+		t.Errorf("west holds %q, east %q", got, east.holds())
+	}
+}
+
 // TestLoopRefusesWhatMayNotChange: what upstream makes immutable is compared with the commit in force, also after a restart.
 func TestLoopRefusesWhatMayNotChange(t *testing.T) {
 	east := newCluster("east")

@@ -48,7 +48,7 @@ func assign(w *wish, byName map[string]placement.Decision) map[string][]apply.Se
 			Account:      p.Directives.ServiceAccount,
 			DependsOn:    p.Directives.DependsOn,
 		}
-		for _, cluster := range dec.Assignment.Clusters {
+		for _, cluster := range holders(dec) {
 			targets[cluster] = append(targets[cluster], set)
 		}
 	}
