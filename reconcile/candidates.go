@@ -70,6 +70,8 @@ func (l *Loop) candidates(w *wish, now time.Time) (candidates []placement.Candid
 		since, reason := l.outOfReach(m)
 		switch lost := since.Add(lostAfter); {
 		case reason == "":
+		case !l.memory.Members[c.Name].Reached:
+			c.Ineligible = "never reached yet: " + reason
 		case !now.Before(lost):
 			c.Ineligible = fmt.Sprintf("out of reach since %s, longer than %s: %s", since.UTC().Format(time.RFC3339), lostAfter, reason)
 		case wake.IsZero() || lost.Before(wake):
@@ -166,28 +168,41 @@ func (l *Loop) lookAround(now time.Time) {
 	s := &l.schedule
 	candidates, _ := l.candidates(l.wish, now)
 	due := !s.wake.IsZero() && !now.Before(s.wake)
-	if due || !reflect.DeepEqual(candidates, s.candidates) || s.pending && l.knowsFleet(l.wish, now) {
+	if due || !reflect.DeepEqual(candidates, s.candidates) || s.pending != "" && l.stranger(l.wish, now) == "" {
 		l.stale.schedule = true
 	}
 }
 
-// knowsFleet tells whether every member has shown what it holds, and what w's policies ask of it, or that it cannot: until
-// then a placement that picks the best clusters might pick others than those that hold it.
-func (l *Loop) knowsFleet(w *wish, now time.Time) bool {
-	if !now.Before(l.started.Add(acquaintance)) {
-		return true
+// acquaintedBy is when decisions are made whatever members have not shown: soon where the memory tells what those hold that are
+// out of reach, and without a memory when they count as lost.
+func (l *Loop) acquaintedBy() time.Time {
+	if l.blank {
+		return l.started.Add(lostAfter)
 	}
-	return !slices.ContainsFunc(w.Members, func(r render.Member) bool {
+	return l.started.Add(acquaintance)
+}
+
+// stranger names a member that has not shown yet what it holds, or what w's policies ask of it: until then a placement that
+// picks the best clusters might pick others than those that hold it. It is empty when there is none.
+func (l *Loop) stranger(w *wish, now time.Time) string {
+	if !now.Before(l.acquaintedBy()) {
+		return ""
+	}
+	i := slices.IndexFunc(w.Members, func(r render.Member) bool {
 		m := l.members[r.Name]
 		switch {
 		case m == nil, m.opening:
 			return true
 		case m.conn == nil, m.state.Phase == fleet.Unreachable:
-			return false
+			return l.blank
 		case m.state.Phase != fleet.Ready || !m.live.ParentsSynced:
 			return true
 		}
 		offers, known := m.conn.Resources()
 		return len(w.properties) > 0 && offers.Problem == nil && (!known || offers.Available == nil)
 	})
+	if i < 0 {
+		return ""
+	}
+	return w.Members[i].Name
 }

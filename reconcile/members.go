@@ -195,6 +195,7 @@ func (l *Loop) rememberMember(m *member, now time.Time) {
 	if remembered.Created.IsZero() {
 		remembered.Created = now
 	}
+	remembered.Reached = remembered.Reached || m.state.Phase == fleet.Ready
 	if m.state.Phase == fleet.Unreachable && m.state.LastSeen.After(remembered.LastSeen) {
 		remembered.LastSeen = m.state.LastSeen // only when it is lost: the file is not a heartbeat
 	}

@@ -65,6 +65,7 @@ func (m memory) specs() []render.Placement {
 type memberMemory struct {
 	Created  time.Time `json:"created"`
 	LastSeen time.Time `json:"lastSeen,omitzero"`
+	Reached  bool      `json:"reached,omitempty"` // it has answered, sometime
 	// Services is what the member showed before it went out of reach, and nil while it is in reach. Its pods may live on.
 	Services *mcs.Observed `json:"services,omitempty"`
 }

@@ -122,6 +122,7 @@ type Loop struct {
 	wish      *wish // in force; nil until a first revision rendered
 	members   map[string]*member
 	memory    memory
+	blank     bool  // it was empty at the start, so nobody knows what members out of reach hold
 	memoryErr error // why it is not saved
 	schedule  schedule
 	services  services
@@ -155,6 +156,7 @@ type staleness struct {
 // New returns a loop that Run starts.
 func New(opt Options) *Loop {
 	l := &Loop{opt: opt, events: make(chan func(), 64), members: map[string]*member{}, memory: opt.Store.load(), drift: map[driftKey]report.Drift{}}
+	l.blank = l.memory.Applied.Commit == ""
 	l.status.Store(&report.Report{})
 	return l
 }
@@ -236,8 +238,11 @@ func (l *Loop) due() (first time.Time, ok bool) {
 	if !l.schedule.wake.IsZero() {
 		consider(l.schedule.wake)
 	}
-	if l.opt.Hub != nil && l.published == "" || l.guard.waiting || l.schedule.pending {
+	if l.opt.Hub != nil && l.published == "" || l.guard.waiting {
 		consider(l.started.Add(acquaintance))
+	}
+	if l.schedule.pending != "" {
+		consider(l.acquaintedBy())
 	}
 	workers := []*worker{&l.source.render, &l.services.provide, &l.publish}
 	for _, m := range l.members {

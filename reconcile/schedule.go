@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -19,7 +20,7 @@ import (
 type schedule struct {
 	candidates []placement.Candidate // what it was decided on
 	wake       time.Time             // when time alone may change it; zero for never
-	pending    bool                  // something is not decided before the whole fleet is known
+	pending    string                // why placements that pick the best clusters are not decided yet; empty when they are
 	decisions  []placement.Decision
 	targets    map[string][]apply.Set
 	errs       render.ManifestErrors
@@ -59,7 +60,11 @@ func (l *Loop) decide(now time.Time) {
 
 // decideOn schedules w from what the members hold, one decision for each placement in order.
 func (l *Loop) decideOn(w *wish, now time.Time) schedule {
-	s := schedule{pending: w.picks && !l.knowsFleet(w, now)}
+	var s schedule
+	if member := l.stranger(w, now); member != "" && w.picks {
+		s.pending = fmt.Sprintf("the best clusters are not picked before every member has shown what it holds, by %s at the latest: %s has not",
+			l.acquaintedBy().UTC().Format(time.RFC3339), member)
+	}
 	s.candidates, s.wake = l.candidates(w, now)
 	s.decisions = decideAll(w.Desired, s.candidates, func(p render.Placement, members *placement.Fleet) placement.Decision {
 		return l.decideOne(w, p, members, s.pending, now)
@@ -91,7 +96,7 @@ func decideAll(d *render.Desired, candidates []placement.Candidate, decide func(
 			continue
 		}
 		decisions[i] = decide(p, members)
-		clusters[p.Key()] = decisions[i].Assignment.Clusters
+		clusters[p.Key()] = holders(decisions[i])
 	}
 	if len(last) == 0 {
 		return decisions
@@ -105,14 +110,14 @@ func decideAll(d *render.Desired, candidates []placement.Candidate, decide func(
 
 // decideOne decides where p goes. While the fleet is not known whole, a placement that picks the best clusters stays on those
 // that are known to hold it.
-func (l *Loop) decideOne(w *wish, p render.Placement, members *placement.Fleet, pending bool, now time.Time) placement.Decision {
+func (l *Loop) decideOne(w *wish, p render.Placement, members *placement.Fleet, pending string, now time.Time) placement.Decision {
 	before := l.assignment(w, p)
-	if !pending || !picks(p) {
+	if pending == "" || !picks(p) {
 		return members.Decide(subject(p), before, now)
 	}
-	d := placement.Decision{Name: p.Name, Namespace: p.Namespace, Assignment: before, At: now}
+	d := placement.Decision{Name: p.Name, Namespace: p.Namespace, Assignment: before, At: now, Scheduled: placement.Scheduled{Message: pending}}
 	for _, cluster := range holders(d) {
-		d.Verdicts = append(d.Verdicts, placement.Verdict{Cluster: cluster, Selected: true, Reason: "kept, until every member has shown what it holds"})
+		d.Verdicts = append(d.Verdicts, placement.Verdict{Cluster: cluster, Selected: true, Reason: "kept for now: " + pending})
 	}
 	return d
 }

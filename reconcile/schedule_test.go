@@ -232,45 +232,90 @@ func TestNamespacedPlacementsFollowTheirNamespace(t *testing.T) {
 	}
 }
 
-// TestCandidates: a member out of reach stays eligible for a while, and then nothing new goes there.
+// TestCandidates: a member out of reach stays eligible for a while, if it ever answered, and then nothing new goes there.
 func TestCandidates(t *testing.T) {
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	lost := fleet.State{Phase: fleet.Unreachable, Err: errors.New("no answer")}
+	noContext := errors.New("no context called east")
 	for _, row := range []struct {
-		reason             string
-		state              fleet.State
-		openErr            error
-		created, seen      time.Duration // before now, as remembered
-		wantEligible       bool
-		wantWake, wantText string
+		reason        string
+		state         fleet.State
+		openErr       error
+		reached       bool
+		started, seen time.Duration // before now; seen as remembered
+		wantWake      string
+		want          string // of why it is ineligible; empty when it is not
 	}{
-		{"it answers, whatever was", fleet.State{Phase: fleet.Ready}, nil, time.Hour, time.Hour, true, "", ""},
-		{"it is being reached", fleet.State{Phase: fleet.Connecting}, nil, time.Hour, time.Hour, true, "", ""},
-		{"lost a minute ago", lost, nil, time.Hour, time.Minute, true, "4m0s", ""},
-		{"lost for long", lost, nil, time.Hour, 5 * time.Minute, false, "", "since 2026-05-01T11:55:00Z, longer than 5m0s: no answer"},
-		{"new and never reached", lost, nil, time.Minute, 0, true, "4m0s", ""},
-		{"never reached for long", lost, nil, time.Hour, 0, false, "", "no answer"},
-		{"no credentials", fleet.State{}, errors.New("no context called east"), time.Hour, 0, false, "", "no context called east"},
+		{"it answers, whatever was", fleet.State{Phase: fleet.Ready}, nil, true, time.Hour, time.Hour, "", ""},
+		{"it is being reached", fleet.State{Phase: fleet.Connecting}, nil, false, time.Hour, 0, "", ""},
+		{"lost a minute ago", lost, nil, true, time.Hour, time.Minute, "4m0s", ""},
+		{"lost for long", lost, nil, true, time.Hour, 5 * time.Minute, "", "since 2026-05-01T11:55:00Z, longer than 5m0s: no answer"},
+		{"it answered until a restart, which nobody has written down", lost, nil, true, time.Minute, time.Hour, "4m0s", ""},
+		{"never reached", lost, nil, false, time.Minute, 0, "", "never reached yet: no answer"},
+		{"without credentials, and never reached", fleet.State{}, noContext, false, time.Minute, 0, "", "never reached yet: no context called east"},
+		{"its credentials were lost a minute ago", fleet.State{}, noContext, true, time.Minute, 0, "4m0s", ""},
 	} {
 		m := &member{name: "east", state: row.state, err: row.openErr}
 		if m.err == nil {
 			m.conn = session{newCluster("east"), 0}
 		}
-		remembered := memberMemory{Created: now.Add(-row.created)}
+		remembered := memberMemory{Created: now.Add(-100 * time.Hour), Reached: row.reached}
 		if row.seen > 0 {
 			remembered.LastSeen = now.Add(-row.seen)
 		}
-		l := &Loop{members: map[string]*member{"east": m}, memory: memory{Members: map[string]memberMemory{"east": remembered}}}
-		documents := []string{memberCluster("east", "e")}
-		w := newWish(desiredOf(t, documents...))
-		candidates, wake := l.candidates(w, now)
+		l := &Loop{started: now.Add(-row.started), members: map[string]*member{"east": m}, memory: memory{Members: map[string]memberMemory{"east": remembered}}}
+		candidates, wake := l.candidates(newWish(desiredOf(t, memberCluster("east", "e"))), now)
 		text := ""
 		if !wake.IsZero() {
 			text = wake.Sub(now).String()
 		}
-		if got := candidates[0].Ineligible; (got == "") != row.wantEligible || !strings.Contains(got, row.wantText) || text != row.wantWake {
-			t.Errorf("%s: ineligible %q (want %q), changes in %q (want %q)", row.reason, got, row.wantText, text, row.wantWake)
+		if got := candidates[0].Ineligible; (got == "") != (row.want == "") || !strings.Contains(got, row.want) || text != row.wantWake {
+			t.Errorf("%s: ineligible %q (want %q), changes in %q (want %q)", row.reason, got, row.want, text, row.wantWake)
 		}
+	}
+}
+
+// TestLoopPicksNothingBlindly: without a memory nobody knows what a member out of reach holds, so the best of the others is not
+// picked in its place; with one it is known.
+func TestLoopPicksNothingBlindly(t *testing.T) {
+	east, west := newCluster("east"), newCluster("west")
+	repo := &repository{}
+	repo.push("c1", memberCluster("east", "e"), ns("web"), policy("web", "{placementType: PickN, numberOfClusters: 1}"))
+	dir := t.TempDir()
+	l, stop := startLoop(t, repo, fakeFleet{"east": east, "west": west}, dir)
+	goesTo(t, l, "the only one", "web", "east")
+	stop()
+	repo.push("c2", memberCluster("east", "e"), memberCluster("west", "w"), ns("web"), policy("web", "{placementType: PickN, numberOfClusters: 1}"))
+	east.set(func() { east.phase, east.complete = fleet.Unreachable, false })
+	l, stop = startLoop(t, repo, fakeFleet{"east": east, "west": west}, t.TempDir())
+	r := await(t, l, "a reason to wait", func(r report.Report) bool {
+		return len(r.Placements) > 0 && strings.Contains(r.Placements[0].Conditions[0].Message, "east has not")
+	})
+	if got := clustersOf(r, "web"); len(got) > 0 || len(west.holds()) > 0 {
+		t.Errorf("it goes to %q, and west holds %q", got, west.holds())
+	}
+	stop()
+	l, _ = startLoop(t, repo, fakeFleet{"east": east, "west": west}, dir)
+	await(t, l, "the memory says where it is", func(r report.Report) bool { return slices.Equal(clustersOf(r, "web"), []string{"east"}) })
+	if got := west.holds(); len(got) > 0 {
+		t.Errorf("west holds %q", got)
+	}
+}
+
+// TestLoopPassesOverWhoNeverAnswered: a member of which nothing is known but its name is not the best one, however great its name is.
+func TestLoopPassesOverWhoNeverAnswered(t *testing.T) {
+	east := newCluster("east")
+	repo := &repository{}
+	dir := t.TempDir()
+	repo.push("c1", memberCluster("east", "e"))
+	l, stop := startLoop(t, repo, fakeFleet{"east": east}, dir)
+	await(t, l, "the first commit", convergedOn("c1"))
+	stop()
+	repo.push("c2", memberCluster("east", "e"), memberCluster("zzz", "z"), ns("web"), policy("web", "{placementType: PickN, numberOfClusters: 1}"))
+	l, _ = startLoop(t, repo, fakeFleet{"east": east}, dir)
+	r := await(t, l, "a pick", func(r report.Report) bool { return len(clustersOf(r, "web")) > 0 })
+	if got := clustersOf(r, "web"); !slices.Equal(got, []string{"east"}) {
+		t.Errorf("it goes to %q", got)
 	}
 }
 

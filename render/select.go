@@ -220,7 +220,7 @@ func (c catalog) clashes(q query, chosen []int, by map[int]int) ManifestErrors {
 // noNamespace reports that the Namespace is missing that the other selectors are limited to. Of a reserved one checkPlacement
 // tells that it is never placed.
 func (c catalog) noNamespace(q query) ManifestErrors {
-	if q.Name == "" || Reserved(q.Name) {
+	if q.Name == "" || Reserved(q.Name) || q.LabelSelector != nil { // that excludes a name, and is told as what it is
 		return nil
 	}
 	return ManifestErrors{q.mistake(".name", "the repository has no Namespace %s, which %s needs%s", q.Name, q.SelectionScope,
