@@ -130,6 +130,11 @@ func (l *Loop) reportPlacement(i int, p render.Placement) report.Placement {
 		Decision: l.schedule.decisions[i], Source: where(p.Origin), Suspended: p.Directives.Suspend,
 		DependsOn: p.Directives.DependsOn, Account: p.Directives.ServiceAccount,
 		Labels: p.Labels, Annotations: p.Annotations, Spec: &p.Spec, Resources: l.wish.selected[p.Key()]}
+	for _, e := range l.source.refused {
+		if e.Placement == p.Key() && r.Err == "" {
+			r.Err = fmt.Sprintf("commit %.12s is refused: %s", l.source.head.Commit, e)
+		}
+	}
 	for _, cluster := range holders(r.Decision) {
 		if m := l.members[cluster]; m != nil {
 			r.Clusters = append(r.Clusters, l.placed(m, p.Key()))

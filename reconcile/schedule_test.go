@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/fleet"
 	"github.com/gitfleet/gitfleet/render"
@@ -187,6 +189,30 @@ func TestLoopRefusesWhatMayNotChange(t *testing.T) {
 	}
 	repo.push("c3", memberCluster("east", "e"), ns("web"), policy("web", "{placementType: PickAll}"))
 	await(t, l, "the revert", convergedOn("c3"))
+}
+
+// TestLoopBlamesPlacementForItsSelectors: a refused commit shows at the placement whose selectors are at fault, as upstream
+// shows it, and at no other; everything else of its status stays.
+func TestLoopBlamesPlacementForItsSelectors(t *testing.T) {
+	east := newCluster("east")
+	repo := &repository{}
+	good := []string{memberCluster("east", "e"), ns("web"), policy("web", "{placementType: PickAll}"), ns("shop"), policy("shop", "{placementType: PickAll}")}
+	repo.push("good", good...)
+	l, _ := startLoop(t, repo, fakeFleet{"east": east}, t.TempDir())
+	await(t, l, "the good commit", convergedOn("good"))
+	bad := slices.Clone(good)
+	bad[2] = strings.Replace(bad[2], "kind: Namespace", "kind: Pod", 1)
+	repo.push("bad", bad...)
+	r := await(t, l, "the refusal", func(r report.Report) bool { return len(r.Errors) > 0 })
+	for _, p := range r.Placements {
+		c := p.Conditions[0]
+		blamed := c.Status == metav1.ConditionFalse && c.Reason == report.InvalidResourceSelectors && strings.Contains(c.Message, "commit bad is refused: repo.yaml")
+		if blamed != (p.Name == "web") || len(p.Conditions) < 2 {
+			t.Errorf("placement %s: blamed is %t: %v", p.Name, blamed, p.Conditions)
+		}
+	}
+	repo.push("good", good...)
+	await(t, l, "the revert", convergedOn("good"))
 }
 
 // TestLoopTellsNamespacedPlacementsApart from cluster-wide ones of the same name.

@@ -2,6 +2,7 @@ package render
 
 import (
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -36,9 +37,25 @@ func Compose(rev source.Revision, objects []Object) (*Desired, error) {
 		errs = append(errs, d.checkDependencies()...)
 	}
 	if errs = fold(MergeErrors(errs)); len(errs) > 0 {
+		blame(errs, objects)
 		return nil, errs
 	}
 	return d, nil
+}
+
+// blame gives mistakes in resourceSelectors the key of their placement, in whose status they are told too.
+func blame(errs ManifestErrors, objects []Object) {
+	keys := map[Origin]string{}
+	for _, o := range objects {
+		if isPlacement(o) {
+			keys[o.Origin] = placementKey(o.GetNamespace(), o.GetName())
+		}
+	}
+	for i, e := range errs {
+		if strings.HasPrefix(e.Field, "spec.resourceSelectors") {
+			errs[i].Placement = keys[Origin{File: e.File, Document: e.Document}]
+		}
+	}
 }
 
 // Check returns the mistakes that single documents and pairs of them show. Compose does the same and more; Check is for
@@ -242,12 +259,16 @@ func unplaced(o Object) ManifestError {
 func (d *Desired) decoded(objects []Object) bool {
 	n := 0
 	for _, o := range objects {
-		switch o.GroupVersionKind() {
-		case placementv1beta1.ClusterResourcePlacementGVK, placementv1beta1.ResourcePlacementGVK:
+		if isPlacement(o) {
 			n++
 		}
 	}
 	return n == len(d.Placements)
+}
+
+func isPlacement(o Object) bool {
+	gvk := o.GroupVersionKind()
+	return gvk == placementv1beta1.ClusterResourcePlacementGVK || gvk == placementv1beta1.ResourcePlacementGVK
 }
 
 // servicesOf returns the names of all Services, for kinds that must not share a name with one.

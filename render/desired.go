@@ -60,11 +60,13 @@ type Placement struct {
 }
 
 // Key names the placement among all: "name", or "namespace/name" of a ResourcePlacement.
-func (p Placement) Key() string {
-	if p.Namespace == "" {
-		return p.Name
+func (p Placement) Key() string { return placementKey(p.Namespace, p.Name) }
+
+func placementKey(namespace, name string) string {
+	if namespace == "" {
+		return name
 	}
-	return p.Namespace + "/" + p.Name
+	return namespace + "/" + name
 }
 
 // Desired is the wish of one revision. All lists are sorted by name or ref and hold no duplicates.
@@ -89,6 +91,8 @@ type ManifestError struct {
 	Document int    `json:"document,omitempty"` // 0 when the file as a whole is wrong
 	Field    string `json:"field,omitempty"`    // a path such as spec.policy.placementType
 	Message  string `json:"message"`            // what is wrong, and the remedy
+	// Placement is the key of the placement whose resourceSelectors are at fault, otherwise empty.
+	Placement string `json:"placement,omitempty"`
 }
 
 // Error prints e as one line: "file: document 2: spec.replicas: message".

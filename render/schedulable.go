@@ -20,5 +20,7 @@ func Schedulable(objects []Object) ([]Placement, []Member, ManifestErrors) {
 	for _, p := range d.Placements {
 		errs = append(errs, checkPlacement(p, scopes)...)
 	}
-	return d.Placements, d.Members, fold(MergeErrors(errs))
+	errs = fold(MergeErrors(errs))
+	blame(errs, objects)
+	return d.Placements, d.Members, errs
 }

@@ -67,9 +67,6 @@ func (r Report) totals() totals {
 		t.errors = append(t.errors, e.Error())
 	}
 	for _, p := range r.Placements {
-		if p.Err != "" {
-			t.errors = append(t.errors, "placement "+p.Key()+": "+p.Err)
-		}
 		for _, c := range p.selectedClusters() {
 			t.slots++
 			switch c.Applied {
