@@ -110,10 +110,11 @@ type cluster struct {
 	parents  map[string]apply.Parent
 	objects  map[api.Ref]apply.LiveObject
 	services mcs.Observed
-	refuse   error // what Apply answers
-	claim    error // what Claim answers
-	opens    int   // counts its moves
-	cpu      int64 // what is available of it; 0 when that is not known
+	refuse   error                     // what Apply answers
+	previews map[api.Ref]apply.Preview // what Preview answers; of other objects, what is wished
+	claim    error                     // what Claim answers
+	opens    int                       // counts its moves
+	cpu      int64                     // what is available of it; 0 when that is not known
 	version  string
 	doubts   map[api.Ref]string
 	plans    []string
@@ -184,6 +185,15 @@ func (s session) Track([]schema.GroupVersionKind)                        {}
 func (s session) Prepare(context.Context) error                          { return nil }
 func (s session) WriteStatuses(context.Context, []mcs.StatusWrite) error { return nil }
 func (s session) Close()                                                 {}
+
+func (s session) Preview(_ context.Context, set apply.Set, change apply.Change) (apply.Preview, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if answer, ok := s.previews[change.Ref]; ok {
+		return answer, nil
+	}
+	return apply.Preview{After: apply.Stamp(set.Name, change.Target).Unstructured}, nil
+}
 
 func (s session) Relist() {
 	s.mu.Lock()

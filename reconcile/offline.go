@@ -29,20 +29,26 @@ func OfflinePlan(base, head *render.Desired, now time.Time) report.Plan {
 	}
 	before := foresee(base, nil, now)
 	after := foresee(head, before.decisions, now)
-	plan := report.Plan{
-		Base:       base.Revision.Commit,
-		Head:       head.Revision.Commit,
-		Placements: slices.Collect(maps.Values(after.decisions)),
-		Moves:      moves(before, after),
-		Errors:     render.MergeErrors(after.errs, render.CheckUpdate(base.Placements, head.Placements)),
-	}
-	slices.SortFunc(plan.Placements, func(a, b placement.Decision) int { return cmp.Compare(a.Key(), b.Key()) })
+	plan := compare(before, after)
+	plan.Errors = render.MergeErrors(after.errs, render.CheckUpdate(base.Placements, head.Placements))
 	if len(plan.Errors) == 0 {
-		plan.Digest = targetsDigest(slices.Collect(maps.Keys(after.registered)), after.targets)
+		plan.Digest = after.digest()
 		plan.Changes = changes(before, after)
 		plan.Services = serviceChanges(before, after)
 	}
-	plan.Risks = risks(before, after, plan.Changes)
+	plan.Risks = risks(before, after, plan.Changes, nil)
+	return plan
+}
+
+// compare begins a plan with where the placements go.
+func compare(before, after outlook) report.Plan {
+	plan := report.Plan{
+		Base:       before.Revision.Commit,
+		Head:       after.Revision.Commit,
+		Placements: slices.Collect(maps.Values(after.decisions)),
+		Moves:      moves(before, after),
+	}
+	slices.SortFunc(plan.Placements, func(a, b placement.Decision) int { return cmp.Compare(a.Key(), b.Key()) })
 	return plan
 }
 
@@ -54,26 +60,37 @@ type outlook struct {
 	decisions  map[string]placement.Decision // by placement
 	targets    map[string][]apply.Set        // by cluster; nil with errs
 	errs       render.ManifestErrors
+	seen       bool // it was scheduled by what members report, not from Git alone
 }
 
 // foresee schedules d on what held before, by placement.
 func foresee(d *render.Desired, held map[string]placement.Decision, now time.Time) outlook {
+	decisions := decideAll(d, gitCandidates(d), func(p render.Placement, members *placement.Fleet) placement.Decision {
+		return members.Decide(subject(p), held[p.Key()].Assignment, now)
+	})
+	s := newOutlook(d, decisions)
+	s.targets, s.errs = Targets(d, decisions)
+	return s
+}
+
+// newOutlook returns the outlook of d without its targets.
+func newOutlook(d *render.Desired, decisions []placement.Decision) outlook {
 	s := outlook{Desired: d, rendered: map[api.Ref]bool{}, registered: map[string]bool{}, decisions: map[string]placement.Decision{}}
 	for _, o := range d.Objects {
 		s.rendered[api.RefOf(o.Unstructured)] = true
 	}
-	candidates := gitCandidates(d)
-	for _, c := range candidates {
-		s.registered[c.Name] = true
+	for _, m := range d.Members {
+		s.registered[m.Name] = true
 	}
-	decisions := decideAll(d, candidates, func(p render.Placement, members *placement.Fleet) placement.Decision {
-		return members.Decide(subject(p), held[p.Key()].Assignment, now)
-	})
 	for _, decision := range decisions {
 		s.decisions[decision.Key()] = decision
 	}
-	s.targets, s.errs = Targets(d, decisions)
 	return s
+}
+
+// digest identifies what every cluster shall hold.
+func (s outlook) digest() string {
+	return targetsDigest(slices.Collect(maps.Keys(s.registered)), s.targets)
 }
 
 // on tells whether placement runs on cluster, and why or why not.
@@ -108,20 +125,31 @@ func changes(before, after outlook) []report.Change {
 	diff := differ(before, after)
 	var list []report.Change
 	for _, cluster := range slices.Sorted(maps.Keys(after.registered)) {
-		old, wanted := before.holdings(cluster), after.holdings(cluster)
-		for _, ref := range sortedRefs(old, wanted) {
-			was, had := old[ref]
-			is, has := wanted[ref]
-			switch {
-			case !had:
-				list = append(list, change(cluster, apply.Create, is, createReason(before, after, cluster, is)))
-			case !has:
-				list = append(list, change(cluster, apply.Delete, was, deleteReason(after, cluster, was)))
-			case was.placement != is.placement || diff(was, is) != "":
-				c := change(cluster, apply.Update, is, updateReason(was, is))
-				c.Diff = diff(was, is)
-				list = append(list, c)
-			}
+		list = append(list, changesOn(cluster, before, after, diff)...)
+	}
+	return list
+}
+
+// changesOn compares what one cluster held with what it shall hold.
+func changesOn(cluster string, before, after outlook, diff func(was, is owned) string) []report.Change {
+	var list []report.Change
+	old, wanted := before.holdings(cluster), after.holdings(cluster)
+	if after.SuspendsMember(cluster) {
+		return nil
+	}
+	for _, ref := range sortedRefs(old, wanted) {
+		was, had := old[ref]
+		is, has := wanted[ref]
+		switch {
+		case has && after.Suspends(is.placement), !has && after.Suspends(was.placement):
+		case !had:
+			list = append(list, change(cluster, apply.Create, is, createReason(before, after, cluster, is)))
+		case !has:
+			list = append(list, change(cluster, apply.Delete, was, deleteReason(after, cluster, was)))
+		case was.placement != is.placement || diff(was, is) != "":
+			c := change(cluster, apply.Update, is, updateReason(was, is))
+			c.Diff = diff(was, is)
+			list = append(list, c)
 		}
 	}
 	return list

@@ -13,9 +13,10 @@ import (
 	"github.com/gitfleet/gitfleet/report"
 )
 
-// risks returns what a reviewer should not overlook, by kind and message.
-func risks(before, after outlook, changes []report.Change) []report.Risk {
-	list := slices.Concat(deleteRisks(changes), confirmRisk(before, after, changes))
+// risks returns what a reviewer should not overlook, by kind and message: besides what the plan itself shows, what members
+// answered.
+func risks(before, after outlook, changes []report.Change, answers []report.Risk) []report.Risk {
+	list := slices.Concat(deleteRisks(changes), confirmRisk(before, after, changes), answers)
 	for _, p := range after.Placements {
 		where := fmt.Sprintf("placement %s (%s, document %d)", p.Key(), p.Origin.File, p.Origin.Document)
 		if d := after.decisions[p.Key()]; len(d.Assignment.Clusters) == 0 {
@@ -23,11 +24,13 @@ func risks(before, after outlook, changes []report.Change) []report.Risk {
 		} else if d.Unfilled > 0 {
 			list = append(list, report.Risk{Kind: report.RiskUnfilled, Message: where + ": " + d.Scheduled.Message})
 		}
-		if asked := propertiesOf([]render.Placement{p}); len(asked) > 0 {
+		if asked := propertiesOf([]render.Placement{p}); len(asked) > 0 && !after.seen {
 			list = append(list, report.Risk{Kind: report.RiskProperties, Message: where + " goes by what members report (" +
 				strings.Join(slices.Sorted(maps.Keys(asked)), ", ") + "), which only the running gitfleet knows: it may go elsewhere than planned here"})
 		}
 	}
+	list = append(list, suspensions(after)...)
+	list = append(list, exportConflicts(after)...)
 	for _, n := range after.Notices {
 		list = append(list, report.Risk{Kind: report.RiskNotice, Message: n.Error()})
 	}
@@ -47,6 +50,22 @@ func risks(before, after outlook, changes []report.Change) []report.Risk {
 	return list
 }
 
+// suspensions tells what of the revision has no effect for now.
+func suspensions(after outlook) []report.Risk {
+	var list []report.Risk
+	for _, p := range after.Placements {
+		if p.Directives.Suspend {
+			list = append(list, report.Risk{Kind: report.RiskSuspended, Message: fmt.Sprintf("placement %s is suspended: nothing of it is changed anywhere", p.Key())})
+		}
+	}
+	for _, m := range after.Members {
+		if m.Directives.Suspend {
+			list = append(list, report.Risk{Kind: report.RiskSuspended, Message: fmt.Sprintf("member %s is suspended: nothing is changed on it", m.Name)})
+		}
+	}
+	return list
+}
+
 // confirmRisk tells that the commit will wait for a person's word, as `gitfleet run` decides unless it is told otherwise.
 func confirmRisk(before, after outlook, changes []report.Change) []report.Risk {
 	removals, listed := 0, 0
@@ -63,7 +82,7 @@ func confirmRisk(before, after outlook, changes []report.Change) []report.Risk {
 	}
 	return []report.Risk{{Kind: report.RiskConfirm, Message: fmt.Sprintf(
 		"%d of %d objects are deleted: nothing will be until a commit confirms it with the trailer \"%s: %s\"; it may be this one",
-		removals, listed, api.TrailerConfirm, targetsDigest(slices.Collect(maps.Keys(after.registered)), after.targets))}}
+		removals, listed, api.TrailerConfirm, after.digest())}}
 }
 
 // deleteRisks names each object whose deletion takes more with it, once for all its clusters.

@@ -1,6 +1,8 @@
 package reconcile
 
 import (
+	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -122,4 +124,70 @@ func compareFacts(old, now map[fact]string) string {
 		parts = append(parts, event+" on "+strings.Join(slices.Sorted(slices.Values(clusters[event])), ", "))
 	}
 	return strings.Join(parts, "; ")
+}
+
+// exportConflicts tells of services whose exports do not agree about their ports, so that some of them will not count
+// (KEP-1645, conflict resolution). What a member exports that no placement brought is not known here.
+func exportConflicts(s outlook) []report.Risk {
+	exports := map[serviceName]map[string][]string{} // clusters, by what they export
+	for _, cluster := range slices.Sorted(maps.Keys(s.targets)) {
+		held := s.holdings(cluster)
+		for ref := range held {
+			if ref.Kind != "ServiceExport" || ref.Group != fleetNetworking && ref.Group != upstreamMCS {
+				continue
+			}
+			service, ok := held[api.Ref{Kind: "Service", Namespace: ref.Namespace, Name: ref.Name}]
+			if !ok {
+				continue
+			}
+			name, ports := serviceName{ref.Namespace, ref.Name}, portsOf(service.Unstructured)
+			if exports[name] == nil {
+				exports[name] = map[string][]string{}
+			}
+			exports[name][ports] = append(exports[name][ports], cluster)
+		}
+	}
+	var list []report.Risk
+	for name, by := range exports {
+		if len(by) < 2 {
+			continue
+		}
+		var sides []string
+		for ports, clusters := range by {
+			sides = append(sides, fmt.Sprintf("%s on %s", ports, strings.Join(clusters, ", ")))
+		}
+		slices.Sort(sides)
+		list = append(list, report.Risk{Kind: report.RiskExportConflict, Message: fmt.Sprintf(
+			"the exports of service %s/%s do not agree: %s; the oldest one counts, and the others are left out", name.namespace, name.name, strings.Join(sides, "; "))})
+	}
+	return list
+}
+
+// portsOf prints the ports of a Service, as far as exports must agree about them (mcs compares no target ports), with the API's defaults.
+func portsOf(u *unstructured.Unstructured) string {
+	list, _, _ := unstructured.NestedSlice(u.Object, "spec", "ports")
+	var out []string
+	for _, p := range list {
+		port, ok := p.(map[string]any)
+		if !ok {
+			continue
+		}
+		text := fmt.Sprint(port["port"], "/", cmp.Or(field(port, "protocol"), "TCP"))
+		if name := field(port, "name"); name != "" {
+			text = fmt.Sprint(name, " ", text)
+		}
+		if app := field(port, "appProtocol"); app != "" {
+			text += fmt.Sprint(" ", app)
+		}
+		out = append(out, text)
+	}
+	return "[" + strings.Join(out, ", ") + "]"
+}
+
+// field prints a field of m, nothing when it is not there.
+func field(m map[string]any, name string) string {
+	if v, ok := m[name]; ok && v != nil {
+		return fmt.Sprint(v)
+	}
+	return ""
 }

@@ -68,6 +68,8 @@ type Member interface {
 	// Apply is called by one goroutine at a time for each lane.
 	Apply(ctx context.Context, lane Lane, plan apply.Plan) apply.Result
 	WriteStatuses(ctx context.Context, writes []mcs.StatusWrite) error
+	// Preview asks what a change of a set would come to, and writes nothing. It may be called concurrently, with everything.
+	Preview(ctx context.Context, set apply.Set, change apply.Change) (apply.Preview, error)
 	// Relist makes everything be listed anew, because what is shown cannot be what the member holds.
 	Relist()
 	Close()

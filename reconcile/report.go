@@ -185,7 +185,7 @@ func (l *Loop) reportSet(m *member, set string) report.PlacementOnCluster {
 		r.Applying, r.Message = true, "being applied"
 	default:
 		r.Applied = yes
-		if l.wish.suspends(set) || m.suspended {
+		if l.wish.Suspends(set) || m.suspended {
 			r.Message = "suspended in Git: nothing of it is changed"
 		}
 	}

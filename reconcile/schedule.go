@@ -188,15 +188,15 @@ func (l *Loop) parentOn(member, placement, source string) (parent apply.Parent, 
 	return parent, there && parent.Source == source, true
 }
 
-// targetSets is what m shall hold: the placements' sets, the services' set, and an empty set for every inventory there
-// that nobody wants any more, which removes its objects.
-func (l *Loop) targetSets(m *member) []apply.Set {
-	sets := slices.Clone(l.schedule.targets[m.name])
-	from := l.sourceName()
+// targetSets is what m shall hold by w in the places of s: the placements' sets, the services' set, and an empty set for every
+// inventory there that nobody wants any more, which removes its objects. held is why nothing may be deleted yet.
+func (l *Loop) targetSets(m *member, w *wish, s schedule, held string) []apply.Set {
+	sets := slices.Clone(s.targets[m.name])
+	from := sourceName(w.Revision, l.opt.Paths)
 	_, servicesKnown := l.services.resolution.Objects[m.name]
 	if parent, ok := m.live.Parents[servicesSet]; servicesKnown && (len(m.imports) > 0 || ok && parent.Source == from) {
 		// With nothing to import there is nothing to own, and the inventory may be another source's.
-		sets = append(sets, apply.Set{Name: servicesSet, Revision: l.wish.Revision.Commit, Objects: m.imports})
+		sets = append(sets, apply.Set{Name: servicesSet, Revision: w.Revision.Commit, Objects: m.imports})
 	}
 	wanted := map[string]bool{}
 	for _, s := range sets {
@@ -205,18 +205,18 @@ func (l *Loop) targetSets(m *member) []apply.Set {
 	for name, parent := range m.live.Parents {
 		// Another source's inventory is its own, whatever we wish.
 		if parent.Source == from && !wanted[name] && (name != servicesSet || servicesKnown) {
-			sets = append(sets, apply.Set{Name: name, Revision: l.wish.Revision.Commit, Suspended: l.wish.suspends(name), Account: parent.Account})
+			sets = append(sets, apply.Set{Name: name, Revision: w.Revision.Commit, Suspended: w.Suspends(name), Account: parent.Account})
 		}
 	}
 	// Another word than the one for many deletions: who gave that may not have been told what others made.
-	contents := contentsDigest(l.schedule.digest)
-	confirmed := slices.Contains(l.wish.confirmed, contents)
+	contents := contentsDigest(s.digest)
+	confirmed, suspended := slices.Contains(w.confirmed, contents), w.SuspendsMember(m.name)
 	for i := range sets {
 		s := &sets[i]
 		s.Source, s.TakeOver, s.Unready, s.Digest, s.Confirmed = from, l.opt.TakeOver, l.unready, contents, confirmed
-		s.Suspended = s.Suspended || m.suspended
+		s.Suspended = s.Suspended || suspended
 		if s.Name != servicesSet {
-			s.HoldRemovals = l.guard.held
+			s.HoldRemovals = held
 		}
 	}
 	slices.SortFunc(sets, func(a, b apply.Set) int { return cmp.Compare(a.Name, b.Name) })

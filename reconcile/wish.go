@@ -57,8 +57,3 @@ func newWish(d *render.Desired) *wish {
 	w.awaited = slices.Sorted(maps.Keys(awaited))
 	return w
 }
-
-// suspends tells whether the wish holds a placement of that name and nothing of it shall be changed.
-func (w *wish) suspends(placement string) bool {
-	return slices.ContainsFunc(w.Placements, func(p render.Placement) bool { return p.Key() == placement && p.Directives.Suspend })
-}

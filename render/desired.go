@@ -85,6 +85,16 @@ type Desired struct {
 	Notices []ManifestError
 }
 
+// Suspends tells whether the placement of that key is there and nothing of it shall be changed.
+func (d *Desired) Suspends(placement string) bool {
+	return slices.ContainsFunc(d.Placements, func(p Placement) bool { return p.Key() == placement && p.Directives.Suspend })
+}
+
+// SuspendsMember tells whether nothing shall be changed on the member of that name.
+func (d *Desired) SuspendsMember(name string) bool {
+	return slices.ContainsFunc(d.Members, func(m Member) bool { return m.Name == name && m.Directives.Suspend })
+}
+
 // ManifestError is one mistake of an author, with what is needed to find and mend it.
 type ManifestError struct {
 	File     string `json:"file"`

@@ -73,6 +73,14 @@ const (
 	RiskNotice          = "Notice"          // probably a mistake in a manifest, though no error
 	RiskMemberRemoved   = "MemberRemoved"   // its objects stay, unattended
 	RiskBaseInvalid     = "BaseInvalid"     // Base could not be planned, so every object shows as new
+	RiskUnseen          = "Unseen"          // a member was not asked, or could not be: Git alone tells
+	RiskBlocked         = "Blocked"         // an inventory that gitfleet may not touch: nothing of it happens
+	RiskRefused         = "Refused"         // a member would not take an object as it is
+	RiskImmutable       = "Immutable"       // the same, for a field that cannot be changed
+	RiskRecreate        = "Recreate"        // an object is deleted and created anew, as its annotation allows
+	RiskAdopt           = "Adopt"           // an object is there that gitfleet did not create: it is taken over
+	RiskSuspended       = "Suspended"       // nothing of a placement, or on a member, is changed
+	RiskExportConflict  = "ExportConflict"  // exports of one service that do not agree
 )
 
 // Changed tells whether applying the plan would do anything to any member or to a service.

@@ -223,6 +223,11 @@ func (m *memberConn) Apply(ctx context.Context, lane reconcile.Lane, plan apply.
 	return m.executors[lane].Execute(ctx, plan)
 }
 
+// Preview implements reconcile.Member.
+func (m *memberConn) Preview(ctx context.Context, set apply.Set, change apply.Change) (apply.Preview, error) {
+	return m.executors[reconcile.Bulk].Preview(ctx, set, change)
+}
+
 func (m *memberConn) WriteStatuses(ctx context.Context, writes []mcs.StatusWrite) error {
 	return mcskube.WriteStatuses(ctx, m.Session, writes)
 }

@@ -1,0 +1,228 @@
+package reconcile
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/gitfleet/gitfleet/api"
+	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/fleet"
+	"github.com/gitfleet/gitfleet/render"
+	"github.com/gitfleet/gitfleet/report"
+)
+
+// Preview returns what adopting d would change, from what the fleet shows now: the same scheduling and the same comparison
+// that would be acted on, and what the members answer to dry runs of it. Of a member that cannot be asked Git alone tells. The
+// revision of d names the repository and branch that Run follows. It may be called from any goroutine while Run runs; the
+// error is that of ctx.
+func (l *Loop) Preview(ctx context.Context, d *render.Desired) (report.Plan, error) {
+	w := newWish(d)
+	taken := make(chan prospect, 1)
+	l.post(ctx, func() { taken <- l.prospect(w, time.Now()) })
+	select {
+	case p := <-taken:
+		return p.plan(ctx), ctx.Err()
+	case <-ctx.Done():
+		return report.Plan{}, ctx.Err()
+	}
+}
+
+// prospect is a wish and all that is known of the fleet at one moment. It is immutable.
+type prospect struct {
+	before, after outlook
+	wish          *wish
+	views         map[string]view // of the members that the wish registers
+	updates       render.ManifestErrors
+	now           time.Time
+}
+
+// view is one member as a wish meets it.
+type view struct {
+	conn   Member
+	live   apply.Live
+	sets   []apply.Set
+	unseen string // why it does not show what it holds, so that Git alone tells; empty when it does
+}
+
+// prospect looks at the fleet with the eyes of w.
+func (l *Loop) prospect(w *wish, now time.Time) prospect {
+	s := l.decideOn(w, now)
+	p := prospect{wish: w, views: map[string]view{}, updates: render.CheckUpdate(l.memory.specs(), w.Placements), now: now,
+		before: newOutlook(&render.Desired{}, nil), after: newOutlook(w.Desired, s.decisions)}
+	p.after.targets, p.after.errs, p.after.seen = s.targets, s.errs, true
+	if l.wish != nil {
+		p.before = newOutlook(l.wish.Desired, l.schedule.decisions)
+		p.before.targets = l.schedule.targets
+	}
+	for _, registered := range w.Members {
+		p.views[registered.Name] = l.view(registered.Name, w, s)
+	}
+	return p
+}
+
+func (l *Loop) view(name string, w *wish, s schedule) view {
+	m := l.members[name]
+	switch {
+	case m == nil:
+		return view{unseen: "it is new, and has not been asked yet"}
+	case m.conn == nil:
+		return view{unseen: cmp.Or(errorText(m.err), "it is not connected yet")}
+	case m.state.Phase != fleet.Ready:
+		return view{unseen: cmp.Or(errorText(m.state.Err), "it is not connected yet")}
+	case !m.live.Complete:
+		return view{unseen: missing(m.live)}
+	}
+	return view{conn: m.conn, live: m.live, sets: l.targetSets(m, w, s, "")}
+}
+
+// plan works the prospect out. It asks the members what they say to each change, for as long as ctx lets it.
+func (p prospect) plan(ctx context.Context) report.Plan {
+	plan := compare(p.before, p.after)
+	plan.Errors = render.MergeErrors(p.after.errs, p.updates)
+	var answers []report.Risk
+	if len(plan.Errors) == 0 {
+		plan.Digest = p.after.digest()
+		var found []foreseen
+		found, answers = p.foreseen()
+		answers = append(answers, p.ask(ctx, found)...)
+		for _, f := range found {
+			plan.Changes = append(plan.Changes, f.Change)
+		}
+		plan.Services = serviceChanges(p.before, p.after)
+	}
+	plan.Risks = risks(p.before, p.after, plan.Changes, answers)
+	return plan
+}
+
+// foreseen is one change that is to come, with what its member must be asked about it.
+type foreseen struct {
+	report.Change
+	set    apply.Set
+	change apply.Change
+	known  bool // it is about an object that is in the placement's inventory, so that its values there are no secret to it
+	asked  bool // the member can be asked
+}
+
+// foreseen returns all changes, by cluster and ref, and what keeps members from being planned as they are.
+func (p prospect) foreseen() ([]foreseen, []report.Risk) {
+	diff := differ(p.before, p.after)
+	var list []foreseen
+	var found []report.Risk
+	for _, cluster := range slices.Sorted(maps.Keys(p.views)) {
+		v := p.views[cluster]
+		if v.unseen != "" {
+			found = append(found, report.Risk{Kind: report.RiskUnseen, Message: fmt.Sprintf("member %s was planned from Git alone: %s", cluster, v.unseen)})
+			for _, c := range changesOn(cluster, p.before, p.after, diff) {
+				list = append(list, foreseen{Change: c})
+			}
+			continue
+		}
+		on, blocked := p.foreseenOn(cluster, v, diff)
+		list, found = append(list, on...), append(found, blocked...)
+	}
+	return list, found
+}
+
+// foreseenOn compares what a member holds with what it shall hold, as the loop would for acting on it. What others did to
+// objects there is put back whatever is committed: it is no change of this commit.
+func (p prospect) foreseenOn(cluster string, v view, diff func(was, is owned) string) (list []foreseen, blocked []report.Risk) {
+	teller := teller{prospect: p, cluster: cluster, old: p.before.holdings(cluster), wanted: p.after.holdings(cluster), diff: diff}
+	for _, set := range apply.Diff(cluster, v.sets, v.live, p.now).Sets {
+		if set.Err != nil {
+			blocked = append(blocked, report.Risk{Kind: report.RiskBlocked, Message: fmt.Sprintf("placement %s on %s: %v", set.Set.Name, cluster, set.Err)})
+		}
+		if set.Err != nil || set.Set.Suspended || set.Set.Name == servicesSet {
+			continue
+		}
+		for _, c := range steps(set) {
+			list = append(list, teller.tell(set, c))
+		}
+	}
+	slices.SortFunc(list, func(a, b foreseen) int { return a.Ref().Compare(b.Ref()) })
+	return list, blocked
+}
+
+// steps returns what a set plan does in the end, now or when what it waits for has come.
+func steps(set apply.SetPlan) []apply.Change {
+	var list []apply.Change
+	for _, stage := range set.Stages {
+		for _, c := range stage {
+			if !c.Repair && !c.Verify {
+				list = append(list, c)
+			}
+		}
+	}
+	list = append(list, set.Prune...)
+	for _, w := range set.Waits {
+		c := apply.Change{Action: w.Action, Ref: w.Ref, Reason: w.Reason}
+		if i := slices.IndexFunc(set.Set.Objects, func(t *apply.Target) bool { return t.Ref == w.Ref }); i >= 0 {
+			c.Target = set.Set.Objects[i]
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+// teller puts the changes of one cluster into words.
+type teller struct {
+	prospect
+	cluster     string
+	old, wanted map[api.Ref]owned
+	diff        func(was, is owned) string
+}
+
+func (t teller) tell(set apply.SetPlan, c apply.Change) foreseen {
+	was, had := t.old[c.Ref]
+	is, has := t.wanted[c.Ref]
+	out := foreseen{set: set.Set, change: c, known: c.Live.SetID == apply.SetID(set.Set.Name), asked: c.Action != apply.Delete && c.Target != nil}
+	switch {
+	case c.Action == apply.Delete && had && !has:
+		out.Change = change(t.cluster, c.Action, was, deleteReason(t.after, t.cluster, was))
+	case c.Action == apply.Delete:
+		out.Change = t.unknown(set, c)
+	case !has: // the wish names it, whatever the outlook says
+		out.Change = change(t.cluster, c.Action, owned{placement: set.Set.Name, Object: c.Target.Object}, c.Reason)
+	case c.Action == apply.Create && had && was.placement == is.placement:
+		out.Change = change(t.cluster, c.Action, is, "missing there: "+c.Reason)
+	case c.Action == apply.Create:
+		out.Change = change(t.cluster, c.Action, is, createReason(t.before, t.after, t.cluster, is))
+	case had && (was.placement != is.placement || t.diff(was, is) != ""):
+		out.Change = change(t.cluster, c.Action, is, updateReason(was, is))
+		out.Diff = t.diff(was, is)
+	default:
+		out.Change = change(t.cluster, c.Action, is, c.Reason)
+	}
+	return out
+}
+
+// unknown tells of an object that only the inventory knows.
+func (t teller) unknown(set apply.SetPlan, c apply.Change) report.Change {
+	out := report.Change{Cluster: t.cluster, Action: c.Action, Kind: c.Ref.Kind, Namespace: c.Ref.Namespace, Name: c.Ref.Name, Placement: set.Set.Name, Reason: c.Reason}
+	version := ""
+	if set.Before != nil {
+		for _, it := range set.Before.Items {
+			if it.Ref == c.Ref {
+				version = it.Version
+			}
+		}
+	}
+	out.APIVersion = c.Ref.GroupKind().WithVersion(version).GroupVersion().String()
+	return out
+}
+
+// refusedRisk is the risk of what a member would not take.
+func refusedRisk(err error) (kind, message string) {
+	var refused *apply.RefusedError
+	if !errors.As(err, &refused) {
+		return report.RiskRefused, err.Error()
+	}
+	if len(refused.Immutable) > 0 {
+		return report.RiskImmutable, refused.Message
+	}
+	return report.RiskRefused, refused.Message
+}
