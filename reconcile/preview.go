@@ -17,19 +17,49 @@ import (
 )
 
 // Preview returns what adopting d would change, from what the fleet shows now: the same scheduling and the same comparison
-// that would be acted on, and what the members answer to dry runs of it. Of a member that cannot be asked Git alone tells. The
-// revision of d names the repository and branch that Run follows. It may be called from any goroutine while Run runs; the
-// error is that of ctx.
+// that would be acted on, and what the members answer to dry runs of it. It waits until the fleet has shown what it holds. Of a
+// member that cannot be asked Git alone tells. The revision of d names the repository and branch that Run follows. It may be
+// called from any goroutine while Run runs; the error is that of ctx.
 func (l *Loop) Preview(ctx context.Context, d *render.Desired) (report.Plan, error) {
-	w := newWish(d)
-	taken := make(chan prospect, 1)
-	l.post(ctx, func() { taken <- l.prospect(w, time.Now()) })
+	r := request{wish: newWish(d), taken: make(chan prospect, 1)}
+	l.post(ctx, func() { l.requests = append(l.requests, r) })
 	select {
-	case p := <-taken:
+	case p := <-r.taken:
 		return p.plan(ctx), ctx.Err()
 	case <-ctx.Done():
 		return report.Plan{}, ctx.Err()
 	}
+}
+
+// request is somebody who waits for a prospect.
+type request struct {
+	wish  *wish
+	taken chan prospect // takes one without blocking
+}
+
+// answerRequests gives those who wait their prospects, once the fleet has shown what it holds, or has had the time for it.
+func (l *Loop) answerRequests(now time.Time) {
+	if len(l.requests) == 0 || !l.shown() && now.Before(l.started.Add(acquaintance)) {
+		return
+	}
+	for _, r := range l.requests {
+		r.taken <- l.prospect(r.wish, now)
+	}
+	l.requests = nil
+}
+
+// shown tells whether every member shows what it holds of the kinds that the wish in force brings there, or cannot.
+func (l *Loop) shown() bool {
+	if l.wish == nil || l.stale.schedule {
+		return false
+	}
+	for _, m := range l.members {
+		complete := m.state.Phase == fleet.Ready && m.live.Complete && m.trackedFor == l.version
+		if m.opening || m.conn != nil && m.state.Phase != fleet.Unreachable && !complete {
+			return false
+		}
+	}
+	return true
 }
 
 // prospect is a wish and all that is known of the fleet at one moment. It is immutable.

@@ -141,6 +141,8 @@ type Loop struct {
 	again   bool // there is something to decide that this step has found out too late
 	version int  // counts changes of what all members' plans depend on
 
+	requests []request // for a look ahead
+
 	publish    worker
 	published  string // digest of the report that was last published
 	hubShows   string // the same, unless the hub changed since
@@ -240,7 +242,7 @@ func (l *Loop) due() (first time.Time, ok bool) {
 	if !l.schedule.wake.IsZero() {
 		consider(l.schedule.wake)
 	}
-	if l.opt.Hub != nil && l.published == "" || l.guard.waiting {
+	if l.opt.Hub != nil && l.published == "" || l.guard.waiting || len(l.requests) > 0 {
 		consider(l.started.Add(acquaintance))
 	}
 	if l.schedule.pending != "" {
@@ -300,6 +302,7 @@ func (l *Loop) step(ctx context.Context, now time.Time) (told bool) {
 	} else {
 		l.openRemembered(ctx, now)
 	}
+	l.answerRequests(now)
 	if !l.tells(now) {
 		return false
 	}

@@ -119,7 +119,8 @@ func (f *chaosFleet) startIn(state string, rule memfleet.Rule) *program {
 	if p.store, err = reconcile.OpenStore(state, "chaos"); err != nil {
 		f.t.Fatal(err)
 	}
-	if p.members, err = openMembers([]string{p.dir}, instance(p.store), chaosTiming); err != nil {
+	self := instance(p.store)
+	if p.members, err = openMembers([]string{p.dir}, &self, chaosTiming); err != nil {
 		f.t.Fatal(err)
 	}
 	p.loop = reconcile.New(reconcile.Options{

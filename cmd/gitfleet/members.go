@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -23,7 +24,7 @@ import (
 // found without a restart, and one that changes is changed in the session that uses it.
 type members struct {
 	credentials *fleet.Credentials
-	self        apply.Instance // who claims them
+	self        *apply.Instance // who claims them; nil for who only looks, and changes nothing
 	timing      apply.ClaimTiming
 	stop        chan struct{}
 	following   sync.WaitGroup
@@ -33,8 +34,8 @@ type members struct {
 	open    map[string]*memberConn
 }
 
-// openMembers reads the kubeconfig files and follows them until close.
-func openMembers(kubeconfigs []string, self apply.Instance, timing apply.ClaimTiming) (*members, error) {
+// openMembers reads the kubeconfig files and follows them until close. Without self the members are only looked at.
+func openMembers(kubeconfigs []string, self *apply.Instance, timing apply.ClaimTiming) (*members, error) {
 	credentials, err := fleet.OpenCredentials(kubeconfigs...)
 	if err != nil {
 		return nil, err
@@ -92,7 +93,9 @@ func (m *members) connect(name, source string, changed func()) (*memberConn, err
 	if err != nil {
 		return nil, err
 	}
-	claim.Store(applykube.NewClaim(session, source, m.self, m.timing, changed))
+	if m.self != nil {
+		claim.Store(applykube.NewClaim(session, source, *m.self, m.timing, changed))
+	}
 	session.KeepConfig(credential.Outdated)
 	conn := &memberConn{
 		Session:     session,
@@ -142,7 +145,7 @@ func (m *members) refresh() {
 type memberConn struct {
 	*fleet.Session
 	credential  fleet.Credential // guarded by members.mu
-	claim       *applykube.Claim
+	claim       *applykube.Claim // nil for who only looks
 	objects     *applykube.Observer
 	executors   [reconcile.Lanes]*applykube.Executor
 	services    *mcskube.Observer
@@ -191,7 +194,9 @@ func release(claim *applykube.Claim) {
 
 // Close implements reconcile.Member.
 func (m *memberConn) Close() {
-	release(m.claim)
+	if m.claim != nil {
+		release(m.claim)
+	}
 	m.objects.Close()
 	m.Session.Close()
 	m.release()
@@ -215,8 +220,16 @@ func (m *memberConn) Prepare(ctx context.Context) error {
 	return m.definitions.Ensure(ctx)
 }
 
+// errOnlooker is the claim of who only looks. The loop changes nothing without a claim.
+var errOnlooker = errors.New("only looked at")
+
 // Claim implements reconcile.Member.
-func (m *memberConn) Claim() error { return m.claim.Err() }
+func (m *memberConn) Claim() error {
+	if m.claim == nil {
+		return errOnlooker
+	}
+	return m.claim.Err()
+}
 
 // Apply implements reconcile.Member.
 func (m *memberConn) Apply(ctx context.Context, lane reconcile.Lane, plan apply.Plan) apply.Result {

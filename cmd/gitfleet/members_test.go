@@ -23,7 +23,7 @@ func TestMembersFollowTheirFiles(t *testing.T) {
 	first, second := memberServer(t), memberServer(t)
 	dir := t.TempDir()
 	file := contextFile(t, first, dir, "east")
-	m, err := openMembers([]string{dir}, apply.Instance{ID: "test"}, apply.DefaultClaimTiming())
+	m, err := openMembers([]string{dir}, &apply.Instance{ID: "test"}, apply.DefaultClaimTiming())
 	if err != nil {
 		t.Fatal(err)
 	}

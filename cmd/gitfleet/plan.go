@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,27 +21,35 @@ import (
 
 // planOptions is what `gitfleet plan` was told.
 type planOptions struct {
-	repository repositoryOptions
-	stateDir   string
-	paths      []string
-	base, head string
-	offline    bool
-	output     string
-	color      string
+	repository  repositoryOptions
+	stateDir    string
+	paths       []string
+	base, head  string
+	kubeconfigs []string
+	offline     bool
+	timeout     time.Duration
+	output      string
+	color       string
 }
 
 func newPlan() *cobra.Command {
 	var o planOptions
 	cmd := &cobra.Command{
-		Use:   "plan --offline [--base REV] [--head REV]",
+		Use:   "plan (--kubeconfig FILE... | --offline) [--base REV] [--head REV]",
 		Short: "Show what a commit would change, on which cluster and why",
-		Long: `plan renders two revisions, schedules both, and shows the difference for each cluster. It writes nothing.
+		Long: `plan shows what would change on each cluster if --head came into force, and why. It writes nothing.
 
 The repository is the one that encloses the current directory, or --repo: a directory, or a URL that is fetched.
-With --offline no cluster is asked: a placement is taken to be where the base revision puts it.
+
+With --kubeconfig the members are asked, as 'gitfleet run' would ask them: what they hold decides what changes, and their
+API servers answer to a dry run of every change, so that defaults make no noise and refusals show before the commit is
+there. --repo, --ref and --path must say what they say to the gitfleet that runs, whose inventories are read. Of a member
+that cannot be reached, Git alone tells. With --offline that is so for all: a placement is taken to be where the base
+revision puts it.
 
 It exits with 0 when nothing would change, with 2 when something would, and with 1 on an error.`,
-		Example: `  gitfleet plan --offline --base origin/main --head HEAD
+		Example: `  gitfleet plan --kubeconfig ~/fleet.kubeconfig --base origin/main
+  gitfleet plan --offline --base origin/main --head HEAD
   gitfleet plan --offline --repo https://git.example.com/fleet.git --ref main --head main --base main~3 -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -57,7 +66,9 @@ It exits with 0 when nothing would change, with 2 when something would, and with
 	flags.StringArrayVar(&o.paths, "path", nil, "directory of the repository to render; may be given again (default all)")
 	flags.StringVar(&o.base, "base", "", "revision to compare with (default the parent of --head; everything is new when it has none)")
 	flags.StringVar(&o.head, "head", "HEAD", "revision to plan")
-	flags.BoolVar(&o.offline, "offline", false, "ask no cluster; required in this version")
+	flags.StringArrayVar(&o.kubeconfigs, "kubeconfig", nil, "kubeconfig file, or directory of them, with a context for each member; may be given again")
+	flags.BoolVar(&o.offline, "offline", false, "ask no cluster")
+	flags.DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long members may take to answer")
 	flags.StringVarP(&o.output, "output", "o", "text", "text or json")
 	flags.StringVar(&o.color, "color", "auto", "auto, always or never")
 	return cmd
@@ -65,8 +76,12 @@ It exits with 0 when nothing would change, with 2 when something would, and with
 
 func (o planOptions) validate() error {
 	switch {
-	case !o.offline:
-		return errors.New("this version plans from Git alone: add --offline")
+	case !o.offline && len(o.kubeconfigs) == 0:
+		return errors.New("no credentials for members: name a kubeconfig file or directory with --kubeconfig, or plan from Git alone with --offline")
+	case o.offline && len(o.kubeconfigs) > 0:
+		return errors.New("--offline asks no cluster: leave out --kubeconfig, or --offline")
+	case o.timeout <= 0:
+		return fmt.Errorf("--timeout %s: must be positive", o.timeout)
 	case o.output != "text" && o.output != "json":
 		return fmt.Errorf("--output %q: want text or json", o.output)
 	case o.color != "auto" && o.color != "always" && o.color != "never":
@@ -88,7 +103,7 @@ func runPlan(cmd *cobra.Command, o planOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeRepo()) }()
-	plan, err := offlinePlan(ctx, repo, o)
+	plan, err := planRevisions(ctx, repo, o)
 	if err != nil {
 		return err
 	}
@@ -97,15 +112,23 @@ func runPlan(cmd *cobra.Command, o planOptions) (err error) {
 	} else {
 		err = plan.Text(cmd.OutOrStdout(), useColor(o.color))
 	}
+	if blocked(plan) {
+		fmt.Fprintln(cmd.ErrOrStderr(), "error: not everything could be planned, see the risks: --repo, --ref and --path must say what they say to the gitfleet that runs")
+	}
 	switch {
 	case err != nil:
 		return err
-	case len(plan.Errors) > 0:
+	case len(plan.Errors) > 0 || blocked(plan):
 		return exitCode(exitError)
 	case plan.Changed():
 		return exitCode(exitChanges)
 	}
 	return nil
+}
+
+// blocked tells whether the plan says nothing of a placement, because its inventory is not of this repository and branch.
+func blocked(plan report.Plan) bool {
+	return slices.ContainsFunc(plan.Risks, func(r report.Risk) bool { return r.Kind == report.RiskBlocked })
 }
 
 // openRevisions opens the repository that --repo names: a directory in place, a URL through the cache.
@@ -128,29 +151,39 @@ func openRevisions(ctx context.Context, o *planOptions) (revisions, func() error
 	return repo, repo.Close, nil
 }
 
-func offlinePlan(ctx context.Context, repo revisions, o planOptions) (report.Plan, error) {
-	headRev, err := repo.Resolve(ctx, o.head)
+// rendered is one revision as what it wishes for, and the objects that it was read from.
+type rendered struct {
+	*render.Desired // nil for no revision
+	objects         []render.Object
+}
+
+// planRevisions renders both revisions and compares them, on the fleet or alone.
+func planRevisions(ctx context.Context, repo revisions, o planOptions) (report.Plan, error) {
+	rev, err := repo.Resolve(ctx, o.head)
 	if err != nil {
 		return report.Plan{}, fmt.Errorf("--head: %w", err)
 	}
-	head, err := renderRevision(ctx, repo, headRev, o.paths)
+	head, err := renderRevision(ctx, repo, rev, o)
 	var authors render.ManifestErrors
 	if errors.As(err, &authors) {
-		return report.Plan{Head: headRev.Commit, Errors: authors}, nil
+		return report.Plan{Head: rev.Commit, Errors: authors}, nil
 	}
 	if err != nil {
 		return report.Plan{}, err
 	}
-	base, err := renderBase(ctx, repo, headRev, o)
+	base, err := renderBase(ctx, repo, rev, o)
 	if err != nil {
 		return report.Plan{}, err
 	}
-	return reconcile.OfflinePlan(base, head, time.Now()), nil
+	if o.offline {
+		return reconcile.OfflinePlan(base.Desired, head.Desired, time.Now()), nil
+	}
+	return livePlan(ctx, base, head, o)
 }
 
-// renderBase renders the revision to compare with; nil when there is none. A base with mistakes is an error: nothing can
-// be said about what is in force then.
-func renderBase(ctx context.Context, repo revisions, head source.Revision, o planOptions) (*render.Desired, error) {
+// renderBase renders the revision to compare with, if there is one. A base with mistakes is an error: nothing can be said
+// about what is in force then.
+func renderBase(ctx context.Context, repo revisions, head source.Revision, o planOptions) (rendered, error) {
 	name := o.base
 	if name == "" {
 		name = head.Commit + "^"
@@ -158,31 +191,33 @@ func renderBase(ctx context.Context, repo revisions, head source.Revision, o pla
 	rev, err := repo.Resolve(ctx, name)
 	switch {
 	case errors.Is(err, gitrepo.ErrNoParent) && o.base == "":
-		return nil, nil
+		return rendered{}, nil
 	case err != nil:
-		return nil, fmt.Errorf("--base: %w", err)
+		return rendered{}, fmt.Errorf("--base: %w", err)
 	}
-	base, err := renderRevision(ctx, repo, rev, o.paths)
+	base, err := renderRevision(ctx, repo, rev, o)
 	if err != nil {
-		return nil, fmt.Errorf("the base revision %.12s does not render, choose another with --base:\n%w", rev.Commit, err)
+		return rendered{}, fmt.Errorf("the base revision %.12s does not render, choose another with --base:\n%w", rev.Commit, err)
 	}
 	return base, nil
 }
 
-func renderRevision(ctx context.Context, repo revisions, rev source.Revision, paths []string) (*render.Desired, error) {
+func renderRevision(ctx context.Context, repo revisions, rev source.Revision, o planOptions) (rendered, error) {
 	snap, err := repo.Snapshot(rev)
 	if err != nil {
-		return nil, err
+		return rendered{}, err
 	}
 	builder, err := newBuilder()
 	if err != nil {
-		return nil, err
+		return rendered{}, err
 	}
-	objects, err := builder.Build(ctx, snap, paths)
+	objects, err := builder.Build(ctx, snap, o.paths)
 	if err != nil {
-		return nil, err
+		return rendered{}, err
 	}
-	return render.Compose(rev, objects)
+	rev.Ref = o.repository.ref // whichever branch is checked out: inventories name the one that is followed
+	desired, err := render.Compose(rev, objects)
+	return rendered{desired, objects}, err
 }
 
 // useColor decides on colours: on a terminal, unless NO_COLOR is set (https://no-color.org).

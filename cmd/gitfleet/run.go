@@ -207,14 +207,15 @@ func run(ctx context.Context, o runOptions, stdout, stderr io.Writer) (err error
 	if opt.Builder, err = newBuilder(); err != nil {
 		return err
 	}
-	members, err := openMembers(o.kubeconfigs, instance(store), apply.DefaultClaimTiming())
+	self := instance(store)
+	members, err := openMembers(o.kubeconfigs, &self, apply.DefaultClaimTiming())
 	if err != nil {
 		return err
 	}
 	defer members.close()
 	opt.Fleet = members
 	if o.hubKubeconfig != "" {
-		h, err := openHub(o, instance(store))
+		h, err := openHub(o, self)
 		if err != nil {
 			return err
 		}
