@@ -64,18 +64,18 @@ func CandidateOf(m *clusterv1beta1.MemberCluster, now time.Time) Candidate {
 func propertiesOf(s *clusterv1beta1.MemberClusterStatus) map[string]string {
 	properties := map[string]string{}
 	for name, p := range s.Properties {
-		if !strings.HasPrefix(name, resourcePrefix) {
+		if !strings.HasPrefix(name, clusterv1beta1.PropertyResourcePrefix) {
 			properties[name] = p.Value
 		}
 	}
-	amounts := map[string]corev1.ResourceList{
-		totalAmount:       s.ResourceUsage.Capacity,
-		allocatableAmount: s.ResourceUsage.Allocatable,
-		availableAmount:   s.ResourceUsage.Available,
+	figures := map[string]corev1.ResourceList{
+		clusterv1beta1.FigureTotal:       s.ResourceUsage.Capacity,
+		clusterv1beta1.FigureAllocatable: s.ResourceUsage.Allocatable,
+		clusterv1beta1.FigureAvailable:   s.ResourceUsage.Available,
 	}
-	for amount, list := range amounts {
+	for figure, list := range figures {
 		for name, quantity := range list {
-			properties[resourcePrefix+amount+"-"+string(name)] = quantity.String()
+			properties[clusterv1beta1.ResourceProperty(figure, string(name))] = quantity.String()
 		}
 	}
 	if len(properties) == 0 {

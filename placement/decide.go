@@ -218,7 +218,7 @@ func (s *scheduling) pickFixed() {
 	chosen := len(d.Verdicts)
 	d.Verdicts = append(d.Verdicts, unselected...)
 	d.take(chosen)
-	d.Unfilled = len(missing) + len(unfit)
+	d.Unfilled = unfilledSlots(len(s.names), chosen, len(missing)+len(unfit))
 	d.Scheduled = fulfilled("PickFixed: all %d named clusters selected", len(s.names))
 	if d.Unfilled == 0 {
 		return
@@ -233,13 +233,12 @@ func (s *scheduling) pickFixed() {
 	d.Scheduled = unfulfilled("PickFixed: %d of %d named clusters selected%s", chosen, len(s.names), remedies)
 }
 
-// hold leaves everything where it is, because of reason: what an earlier policy chose stays obsolete.
+// hold leaves everything where it is, because of reason: what an earlier policy chose stays obsolete. The reason is the same for
+// every cluster and may be long, so Scheduled alone tells it.
 func (s *scheduling) hold(reason error) Decision {
 	d := s.decision
 	d.Verdicts = nil
 	d.Scheduled = unfulfilled("%s", reason)
-	kept := "kept, since the policy cannot be decided: " + reason.Error()
-	idle := "not considered: " + reason.Error()
 	held := s.mark(s.before.Clusters)
 	scores := map[string]Score{}
 	for i, c := range s.candidates {
@@ -248,13 +247,13 @@ func (s *scheduling) hold(reason error) Decision {
 			if known {
 				scores[c.Name] = score
 			}
-			d.add(c.Name, true, score, kept)
+			d.add(c.Name, true, score, "kept, since the policy cannot be decided")
 		}
 	}
 	chosen := len(d.Verdicts)
 	for i, c := range s.candidates {
 		if !held[i] {
-			d.add(c.Name, false, Score{}, idle)
+			d.add(c.Name, false, Score{}, "not considered, since the policy cannot be decided")
 		}
 	}
 	d.Assignment = Assignment{PolicyDigest: s.before.PolicyDigest}
@@ -271,6 +270,15 @@ func (s *scheduling) hold(reason error) Decision {
 		}
 	}
 	return d
+}
+
+// mostUnselected is how many of the clusters that were not selected stand with a decision in upstream's status.
+const mostUnselected = 20
+
+// unfilledSlots returns how many of the wanted slots nobody fills when chosen are filled. Only what stands with the decision as
+// not selected can stand for one: any other cluster for PickN, for PickFixed a name that is not selected, registered or not.
+func unfilledSlots(wanted, chosen, unselected int) int {
+	return min(wanted-chosen, unselected, mostUnselected)
 }
 
 // keptAlthough is why a cluster keeps a placement that it would not be given now.

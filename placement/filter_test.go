@@ -1,6 +1,7 @@
 package placement
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -147,12 +148,52 @@ func TestStickyWhateverHappens(t *testing.T) {
 	}
 }
 
+// TestPickFixedUnfilled: the slots that nobody fills are the names less who is selected, but no more than 20. Only who is named
+// counts, and each name once; others are not part of the decision, however many are registered.
 func TestPickFixedUnfilled(t *testing.T) {
-	d := Decide(placementWith(fixed("a", "b", "c", "nobody")), Assignment{}, members("a", "b !down", "c !down", "d"), noon)
-	want := Scheduled{Status: "False", Reason: Unfulfilled, Message: "PickFixed: 1 of 4 named clusters selected; no MemberCluster is named nobody: " +
-		"register it or drop the name; not eligible: b, c"}
-	if d.Unfilled != 3 || d.Scheduled != want {
-		t.Errorf("unfilled %d, scheduled %+v; want 3, %+v", d.Unfilled, d.Scheduled, want)
+	numbered := func(n int) []string {
+		var names []string
+		for i := range n {
+			names = append(names, fmt.Sprintf("n%02d", i))
+		}
+		return names
+	}
+	const absent, remedy = "; no MemberCluster is named ", ": register it or drop the name"
+	tests := map[string]struct {
+		reason  string
+		names   []string
+		held    string
+		members []Candidate
+		want    int
+		message string
+	}{
+		"Fulfilled":     {"all are there", []string{"a", "b"}, "", members("a", "b", "c !down"), 0, "PickFixed: all 2 named clusters selected"},
+		"Mixed":         {"who is absent and who is ineligible", []string{"a", "b", "c", "nobody"}, "", members("a", "b !down", "c !down", "d"), 3, "PickFixed: 1 of 4 named clusters selected" + absent + "nobody" + remedy + "; not eligible: b, c"},
+		"Ineligible":    {"who does not hold the placement must be eligible", []string{"a"}, "", members("a !down"), 1, "PickFixed: 0 of 1 named clusters selected; not eligible: a"},
+		"HeldDown":      {"who holds it stays selected when it is not eligible any more, so its slot is filled", []string{"a"}, "a", members("a !down"), 0, "PickFixed: all 1 named clusters selected"},
+		"HeldAndOthers": {"and only the others' slots are not", []string{"a", "b", "c"}, "a", members("a !down", "b !down", "d"), 2, "PickFixed: 1 of 3 named clusters selected" + absent + "c" + remedy + "; not eligible: b"},
+		"HeldLeaving":   {"one that is being removed holds nothing any more", []string{"a"}, "a", members("a !leaving"), 1, "PickFixed: 0 of 1 named clusters selected; not eligible: a"},
+		"HeldGone":      {"one that was removed is a name that nobody bears", []string{"a"}, "a", members("b"), 1, "PickFixed: 0 of 1 named clusters selected" + absent + "a" + remedy},
+		"NoLongerNamed": {"who holds it and is not named is no slot", []string{"a"}, "a b", members("a", "b !down"), 0, "PickFixed: all 1 named clusters selected"},
+		"EmptyFleet":    {"a name stands for its slot though nobody is registered", []string{"a", "b", "c"}, "", nil, 3, "PickFixed: 0 of 3 named clusters selected" + absent + "a, b, c" + remedy},
+		"OneRegistered": {"nor do the names need other clusters to stand for them", []string{"a", "b", "c"}, "", members("a"), 2, "PickFixed: 1 of 3 named clusters selected" + absent + "b, c" + remedy},
+		"OthersOnly":    {"and others that are registered stand for none", []string{"x"}, "", members("a", "b", "c"), 1, "PickFixed: 0 of 1 named clusters selected" + absent + "x" + remedy},
+		"Twice":         {"a name that is given twice is one slot", []string{"a", "x", "x"}, "", members("a"), 1, "PickFixed: 1 of 2 named clusters selected" + absent + "x" + remedy},
+		"AtTheCap":      {"20 can be listed", numbered(21), "", members("n00"), 20, "PickFixed: 1 of 21 named clusters selected" + absent + strings.Join(numbered(21)[1:], ", ") + remedy},
+		"Cap":           {"and not 21, but the message names all", numbered(21), "", nil, 20, "PickFixed: 0 of 21 named clusters selected" + absent + strings.Join(numbered(21), ", ") + remedy},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			policy := fixed(tc.names...)
+			d := Decide(placementWith(policy), holding(policy, tc.held), tc.members, noon)
+			want := Scheduled{Status: "False", Reason: Unfulfilled, Message: tc.message}
+			if tc.want == 0 {
+				want.Status, want.Reason = "True", Fulfilled
+			}
+			if d.Unfilled != tc.want || d.Scheduled != want {
+				t.Errorf("%s: unfilled %d, scheduled %+v; want %d, %+v", tc.reason, d.Unfilled, d.Scheduled, tc.want, want)
+			}
+		})
 	}
 }
 
@@ -224,7 +265,9 @@ func TestHoldRemembersEverything(t *testing.T) {
 func TestUndecidablePickN(t *testing.T) {
 	sorterInRequired := v1beta1.ClusterSelectorTerm{PropertySorter: ascending("p")}
 	selectorInPreferred := v1beta1.PreferredClusterSelector{Preference: comparing("p Gt 1")}
-	const resource = ": properties of this kind are named resources.kubernetes-fleet.io/{total,allocatable,available}-RESOURCE, and RESOURCE has no dash"
+	const noFigure = " names no figure of the clusters' resources; write resources.kubernetes-fleet.io/total-NAME, resources.kubernetes-fleet.io/allocatable-NAME " +
+		"or resources.kubernetes-fleet.io/available-NAME, such as resources.kubernetes-fleet.io/available-cpu"
+	const dash = ", and no resource whose name has a dash can be asked for; ask for another one, such as resources.kubernetes-fleet.io/total-cpu, or select the clusters by a label"
 	tests := map[string]struct {
 		policy *v1beta1.PlacementPolicy
 		want   string // the end of the message
@@ -237,12 +280,14 @@ func TestUndecidablePickN(t *testing.T) {
 		"TwoValues":          {pickN(1, requiring(comparing("p Eq 1", "p Gt 1 2"))), "matchExpressions[1].values has 2 values: Gt compares with exactly one"},
 		"NoQuantity":         {pickAll(requiring(comparing("p Gt many"))), `matchExpressions[0].values[0] is "many", which is no Kubernetes quantity such as 4, 500m or 16Gi`},
 		"NoName":             {pickAll(requiring(v1beta1.ClusterSelectorTerm{PropertySelector: &v1beta1.PropertySelector{MatchExpressions: []v1beta1.PropertySelectorRequirement{{}}}})), "matchExpressions[0].name is empty: name a property"},
-		"DashInResource":     {pickAll(requiring(comparing("resources.kubernetes-fleet.io/total-ephemeral-storage Gt 1"))), `name is "resources.kubernetes-fleet.io/total-ephemeral-storage"` + resource},
-		"NoDash":             {pickAll(requiring(comparing("resources.kubernetes-fleet.io/cpu Gt 1"))), `name is "resources.kubernetes-fleet.io/cpu"` + resource},
-		"UnknownAmount":      {pickAll(requiring(comparing("resources.kubernetes-fleet.io/used-cpu Gt 1"))), `name is "resources.kubernetes-fleet.io/used-cpu"` + resource},
+		"DashInResource":     {pickAll(requiring(comparing("resources.kubernetes-fleet.io/total-ephemeral-storage Gt 1"))), `matchExpressions[0].name: "resources.kubernetes-fleet.io/total-ephemeral-storage" asks for resource ephemeral-storage` + dash},
+		"NoDash":             {pickAll(requiring(comparing("resources.kubernetes-fleet.io/cpu Gt 1"))), `matchExpressions[0].name: "resources.kubernetes-fleet.io/cpu"` + noFigure},
+		"UnknownFigure":      {pickAll(requiring(comparing("resources.kubernetes-fleet.io/used-cpu Gt 1"))), `matchExpressions[0].name: "resources.kubernetes-fleet.io/used-cpu"` + noFigure},
+		"EmptyResource":      {pickAll(requiring(comparing("resources.kubernetes-fleet.io/total- Gt 1"))), `matchExpressions[0].name: "resources.kubernetes-fleet.io/total-"` + noFigure},
+		"NoSorterName":       {pickN(1, preferring(prefer(1, nil, &v1beta1.PropertySorter{SortOrder: "Ascending"}))), "preference.propertySorter.name is empty: name a property"},
 		"PreferredLabels":    {pickN(1, preferring(prefer(1, where("x", "Near"), nil))), `Execution[0].preference.labelSelector: "Near" is not a valid label selector operator`},
 		"PreferredSelector":  {pickN(1, preferring(prefer(1, nil, nil), selectorInPreferred)), "Execution[1].preference.propertySelector is for required terms only: rank by the property with propertySorter"},
-		"SorterName":         {pickN(1, preferring(prefer(1, nil, ascending("resources.kubernetes-fleet.io/total-a-b")))), `preference.propertySorter.name is "resources.kubernetes-fleet.io/total-a-b"` + resource},
+		"SorterName":         {pickN(1, preferring(prefer(1, nil, ascending("resources.kubernetes-fleet.io/total-a-b")))), `preference.propertySorter.name: "resources.kubernetes-fleet.io/total-a-b" asks for resource a-b` + dash},
 		"SortOrder":          {pickN(1, preferring(prefer(1, nil, &v1beta1.PropertySorter{Name: "p"}))), `preference.propertySorter.sortOrder is "": use Ascending or Descending`},
 		"NoTopologyKey":      {pickN(1, spreading(spreadOver("", 1, ""))), "spec.policy.topologySpreadConstraints[0].topologyKey is empty: name the cluster label to spread over"},
 		"NoSkew":             {pickN(1, spreading(spreadOver("r", 1, ""), spreadOver("r", 0, ""))), "spec.policy.topologySpreadConstraints[1].maxSkew is 0: use 1 or more"},
@@ -263,10 +308,10 @@ func TestUndecidablePickN(t *testing.T) {
 	}
 }
 
-// TestResourceNames: the three amounts of a resource can be asked for.
+// TestResourceNames: the three figures of a resource can be asked for.
 func TestResourceNames(t *testing.T) {
-	for _, amount := range []string{"total", "allocatable", "available"} {
-		name := "resources.kubernetes-fleet.io/" + amount + "-cpu"
+	for _, figure := range []string{"total", "allocatable", "available"} {
+		name := "resources.kubernetes-fleet.io/" + figure + "-cpu"
 		d := Decide(placementWith(pickAll(requiring(comparing(name+" Ge 4")))), Assignment{}, members("a "+name+":4", "b "+name+":3"), noon)
 		if got := strings.Join(d.Assignment.Clusters, " "); got != "a" {
 			t.Errorf("%s: %q are selected, want a: %v", name, got, d.Scheduled)

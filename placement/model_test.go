@@ -94,7 +94,7 @@ func (m *model) fix(policy *v1beta1.PlacementPolicy) {
 			m.held = append(m.held, c.Name)
 		}
 	}
-	m.unfilled = len(names) - len(m.held)
+	m.unfilled = min(len(names)-len(m.held), 20)
 }
 
 func (m *model) all(policy *v1beta1.PlacementPolicy) bool {
@@ -155,7 +155,7 @@ func validModel(policy *v1beta1.PlacementPolicy) bool {
 		if _, err := metav1.LabelSelectorAsSelector(p.Preference.LabelSelector); err != nil {
 			return false
 		}
-		if s := p.Preference.PropertySorter; s != nil && checkPropertyName(s.Name) != nil {
+		if s := p.Preference.PropertySorter; s != nil && checkPropertyName("", s.Name) != nil {
 			return false
 		}
 	}

@@ -7,10 +7,6 @@ import (
 	"strings"
 )
 
-// mostUnselected is how many clusters that were not selected upstream lists with a decision; only a listed one can stand
-// for an unfilled slot.
-const mostUnselected = 20
-
 // entry is one cluster in a ranking.
 type entry struct {
 	at int // position
@@ -275,7 +271,7 @@ func (n *pickingN) sumUp() {
 		return
 	}
 	others := len(n.candidates) - chosen
-	d.Unfilled = min(n.number-chosen, others, mostUnselected)
+	d.Unfilled = unfilledSlots(n.number, chosen, others)
 	d.Scheduled = unfulfilled("PickN: %d of %d wanted clusters selected; none of the %d others that are registered can be",
 		chosen, n.number, others)
 	if others == 0 {

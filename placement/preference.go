@@ -30,8 +30,8 @@ func parsePreferences(preferred []v1beta1.PreferredClusterSelector) ([]preferenc
 		}
 		one := preference{weight: int(p.Weight), labels: parseLabels(p.Preference.LabelSelector)}
 		if s := p.Preference.PropertySorter; s != nil {
-			if err := checkPropertyName(s.Name); err != nil {
-				return nil, fmt.Errorf("%s.propertySorter.name %w", field, err)
+			if err := checkPropertyName(field+".propertySorter.name", s.Name); err != nil {
+				return nil, err
 			}
 			if s.SortOrder != sortAscending && s.SortOrder != sortDescending {
 				return nil, fmt.Errorf("%s.propertySorter.sortOrder is %q: use %s or %s", field, s.SortOrder, sortAscending, sortDescending)

@@ -1,7 +1,6 @@
 package placement
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,17 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/gitfleet/gitfleet/api"
+	clusterv1beta1 "github.com/gitfleet/gitfleet/api/cluster/v1beta1"
 	"github.com/gitfleet/gitfleet/api/placement/v1beta1"
-)
-
-// resourcePrefix begins the names of the properties that upstream serves from a cluster's resource usage.
-const resourcePrefix = "resources.kubernetes-fleet.io/"
-
-// The parts of a cluster's resource usage, as the names of properties spell them.
-const (
-	totalAmount       = "total"
-	allocatableAmount = "allocatable"
-	availableAmount   = "available"
 )
 
 // reading is the value of a property as a quantity.
@@ -77,8 +67,8 @@ func parseComparisons(field string, s *v1beta1.PropertySelector) ([]comparison, 
 	var list []comparison
 	for i, e := range s.MatchExpressions {
 		at := fmt.Sprintf("%s.propertySelector.matchExpressions[%d]", field, i)
-		if err := checkPropertyName(e.Name); err != nil {
-			return nil, fmt.Errorf("%s.name %w", at, err)
+		if err := checkPropertyName(at+".name", e.Name); err != nil {
+			return nil, err
 		}
 		op, ok := operators[e.Operator]
 		if !ok {
@@ -97,21 +87,13 @@ func parseComparisons(field string, s *v1beta1.PropertySelector) ([]comparison, 
 	return list, nil
 }
 
-// checkPropertyName refuses names that upstream's scheduler stumbles over: it splits that of a resource at every dash and
-// wants two parts, so a resource whose own name has a dash, such as ephemeral-storage, cannot be asked for.
-func checkPropertyName(name string) error {
+// checkPropertyName refuses names in field that upstream's scheduler stumbles over.
+func checkPropertyName(field, name string) error {
 	if name == "" {
-		return errors.New("is empty: name a property")
+		return fmt.Errorf("%s is empty: name a property", field)
 	}
-	rest, isResource := strings.CutPrefix(name, resourcePrefix)
-	if !isResource {
-		return nil
-	}
-	parts := strings.Split(rest, "-")
-	amounts := []string{totalAmount, allocatableAmount, availableAmount}
-	if len(parts) != 2 || !slices.Contains(amounts, parts[0]) {
-		return fmt.Errorf("is %q: properties of this kind are named %s{%s}-RESOURCE, and RESOURCE has no dash",
-			name, resourcePrefix, strings.Join(amounts, ","))
+	if _, _, err := clusterv1beta1.SplitResourceProperty(name); err != nil {
+		return fmt.Errorf("%s: %w", field, err)
 	}
 	return nil
 }

@@ -115,15 +115,15 @@ func (m *member) properties(wanted map[string]bool) map[string]string {
 	}
 	if offers, known := m.conn.Resources(); known {
 		all[clusterv1beta1.PropertyNodeCount] = strconv.Itoa(offers.Nodes)
-		amount := func(kind string, a fleet.Amount) {
+		amount := func(figure string, a fleet.Amount) {
 			for name, q := range map[string]resource.Quantity{"cpu": a.CPU, "memory": a.Memory} {
-				all[clusterv1beta1.PropertyResourcePrefix+kind+"-"+name] = q.String()
+				all[clusterv1beta1.ResourceProperty(figure, name)] = q.String()
 			}
 		}
-		amount("total", offers.Capacity)
-		amount("allocatable", offers.Allocatable)
+		amount(clusterv1beta1.FigureTotal, offers.Capacity)
+		amount(clusterv1beta1.FigureAllocatable, offers.Allocatable)
 		if offers.Available != nil {
-			amount("available", *offers.Available)
+			amount(clusterv1beta1.FigureAvailable, *offers.Available)
 		}
 	}
 	maps.DeleteFunc(all, func(name, _ string) bool { return !wanted[name] })

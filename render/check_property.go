@@ -1,7 +1,6 @@
 package render
 
 import (
-	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -120,7 +119,7 @@ func (f *faults) propertySorter(at string, s v1beta1.PropertySorter) {
 }
 
 // propertyName checks the form of a name: parts between slashes, of which the first may be a domain; for what is read from the
-// resource usage, which total and of which resource.
+// resource usage, which figure of which resource.
 func (f *faults) propertyName(at, name string) {
 	if name == "" {
 		f.add(at, "is missing")
@@ -135,11 +134,7 @@ func (f *faults) propertyName(at, name string) {
 		found = append(found, validation.IsQualifiedName(part)...)
 	}
 	f.problems(at, name, "name of a property", found)
-	if figure, ok := strings.CutPrefix(name, clusterv1beta1.PropertyResourcePrefix); ok && len(found) == 0 {
-		which, of, _ := strings.Cut(figure, "-")
-		if of == "" || !slices.Contains([]string{"total", "allocatable", "available"}, which) {
-			f.add(at, "%[2]q names no figure of the clusters' resources; write %[1]stotal-NAME, %[1]sallocatable-NAME or "+
-				"%[1]savailable-NAME, such as %[1]savailable-cpu", clusterv1beta1.PropertyResourcePrefix, name)
-		}
+	if _, _, err := clusterv1beta1.SplitResourceProperty(name); err != nil && len(found) == 0 {
+		f.add(at, "%v", err)
 	}
 }

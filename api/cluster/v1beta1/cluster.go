@@ -119,8 +119,6 @@ const (
 	AgentMember       = "MemberAgent"                    // agentStatus[].type; gitfleet reports its own view under it
 	PropertyNodeCount = "kubernetes-fleet.io/node-count" // properties key, and the Node-Count column
 	PropertyVersion   = "k8s.io/k8s-version"             // properties key
-	// PropertyResourcePrefix begins the names of properties that are read from resourceUsage: total-cpu, allocatable-memory, …
-	PropertyResourcePrefix = "resources.kubernetes-fleet.io/"
 )
 
 // MemberClusterStatus is what is seen of a cluster.
