@@ -28,6 +28,8 @@ import (
 var (
 	placements = placementv1beta1.GroupVersion.WithResource("clusterresourceplacements")
 	local      = placementv1beta1.GroupVersion.WithResource("resourceplacements")
+	copies     = placementv1beta1.GroupVersion.WithResource("clusterresourceplacementstatuses")
+	events     = corev1.SchemeGroupVersion.WithResource("events")
 	namespaces = corev1.SchemeGroupVersion.WithResource("namespaces")
 	members    = clusterv1beta1.GroupVersion.WithResource("memberclusters")
 )
@@ -40,7 +42,9 @@ type cluster struct {
 
 func newCluster(t *testing.T, config *rest.Config) cluster {
 	t.Helper()
-	client, err := dynamic.NewForConfig(config)
+	unlimited := rest.CopyConfig(config)
+	unlimited.QPS = -1 // what a test looks at is no load
+	client, err := dynamic.NewForConfig(unlimited)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,12 +94,12 @@ func (p *process) sent() []string {
 	return list
 }
 
-// names returns what is on the hub, as "clusterresourceplacements/NAME", "resourceplacements/NAMESPACE/NAME" and
-// "memberclusters/NAME".
+// names returns what is on the hub, as "clusterresourceplacements/NAME", "resourceplacements/NAMESPACE/NAME",
+// "clusterresourceplacementstatuses/NAMESPACE/NAME" and "memberclusters/NAME".
 func (c cluster) names(t *testing.T) []string {
 	t.Helper()
 	var names []string
-	for _, gvr := range []schema.GroupVersionResource{placements, local, members} {
+	for _, gvr := range []schema.GroupVersionResource{placements, local, copies, members} {
 		list, err := c.Resource(gvr).List(t.Context(), metav1.ListOptions{})
 		if err != nil {
 			t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -31,11 +32,14 @@ type live struct {
 	annotations     map[string]string
 	spec            any
 	status          map[string]any
+	source          map[string]any // of a copied status, which has neither spec nor status
+	updated         any            // when source changed last; nil when nobody says
+	owner           types.UID      // the object that l goes with; empty for none
 	finalizers      []string
 	deleting        bool
 }
 
-// observe reduces u. It shares u's spec and status, which nobody modifies.
+// observe reduces u. It shares u's spec and statuses, which nobody modifies.
 func observe(u *unstructured.Unstructured) live {
 	l := live{
 		key: keyOf(u), uid: u.GetUID(), resourceVersion: u.GetResourceVersion(), generation: u.GetGeneration(),
@@ -43,6 +47,11 @@ func observe(u *unstructured.Unstructured) live {
 		deleting: u.GetDeletionTimestamp() != nil,
 	}
 	l.status, _ = u.Object["status"].(map[string]any)
+	l.source, _ = u.Object["sourceStatus"].(map[string]any)
+	l.updated = u.Object["lastUpdatedTime"]
+	if owner := metav1.GetControllerOfNoCopy(u); owner != nil {
+		l.owner = owner.UID
+	}
 	return l
 }
 

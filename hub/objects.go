@@ -1,6 +1,6 @@
 // Package hub publishes what gitfleet knows on an optional Kubernetes cluster, as the objects that KubeFleet's users
 // know: every ClusterResourcePlacement, ResourcePlacement and MemberCluster of the commit in force, with status, for plain
-// kubectl. It writes only what differs from what its watches show, and only objects that it published itself.
+// kubectl, with copies of statuses and Events where KubeFleet has them. It writes only what differs from what its watches show, and only objects that it published itself.
 package hub
 
 import (
@@ -37,6 +37,10 @@ type Object struct {
 	// Generation is what those conditions call observedGeneration that speak of this Body. On the hub that becomes the
 	// generation which the API server counts there.
 	Generation int64
+	// Copy says where else the status of a placement shows; nil for nowhere else.
+	Copy *Copy
+	// Time is that of the report.
+	Time time.Time
 	// Heartbeat is how old Member's heartbeat on the hub may get while nothing but the time changes.
 	Heartbeat time.Duration
 }
@@ -46,7 +50,7 @@ type Object struct {
 func Objects(desired *render.Desired, r report.Report) []Object {
 	var list []Object
 	for _, m := range desired.Members {
-		o := Object{Body: body(clusterv1beta1.MemberClusterGVK, m.ObjectMeta, m.Spec)}
+		o := Object{Body: body(clusterv1beta1.MemberClusterGVK, m.ObjectMeta, m.Spec), Time: r.Time}
 		if i := slices.IndexFunc(r.Members, func(rm report.Member) bool { return rm.Name == m.Name }); i >= 0 {
 			status := r.Members[i].Status(r.Time)
 			o.Member, o.Heartbeat = &status, heartbeatOf(m.Spec)
@@ -58,7 +62,7 @@ func Objects(desired *render.Desired, r report.Report) []Object {
 		reported[p.Key()] = p
 	}
 	for _, p := range desired.Placements {
-		o := Object{Body: body(kindOf(p), p.ObjectMeta, p.Spec)}
+		o := Object{Body: body(kindOf(p), p.ObjectMeta, p.Spec), Copy: copyOf(p), Time: r.Time}
 		if rp, ok := reported[p.Key()]; ok {
 			status := rp.Status(r.Drift, r.Time)
 			capStatus(&status, maxStatus)

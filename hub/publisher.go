@@ -65,9 +65,10 @@ func NewPublisher(session *fleet.Session, prepare func(context.Context) error) *
 	p := &Publisher{session: session, prepare: prepare, kinds: map[schema.GroupVersionKind]*kind{},
 		namespaces: session.Dynamic().Resource(corev1.SchemeGroupVersion.WithResource("namespaces"))}
 	for gvk, plural := range map[schema.GroupVersionKind]string{
-		placementv1beta1.ClusterResourcePlacementGVK: "clusterresourceplacements",
-		placementv1beta1.ResourcePlacementGVK:        "resourceplacements",
-		clusterv1beta1.MemberClusterGVK:              "memberclusters",
+		placementv1beta1.ClusterResourcePlacementGVK:       "clusterresourceplacements",
+		placementv1beta1.ResourcePlacementGVK:              "resourceplacements",
+		placementv1beta1.ClusterResourcePlacementStatusGVK: "clusterresourceplacementstatuses",
+		clusterv1beta1.MemberClusterGVK:                    "memberclusters",
 	} {
 		gvr := gvk.GroupVersion().WithResource(plural)
 		p.kinds[gvk] = &kind{
@@ -151,6 +152,8 @@ type write struct {
 	object *Object // nil: remove it
 	live   *live   // nil: there is none
 	body   bool    // apply metadata and spec
+	copy   *write  // of the copy of object's status; nil when there shall be none
+	events []corev1.Event
 }
 
 // plan compares the wish with what the watches show. It fails as a whole where KubeFleet's hub agent is at work: a
@@ -173,6 +176,9 @@ func (p *Publisher) plan(objects []Object) ([]write, error) {
 			w.live = &l
 			delete(there[k], name)
 		}
+		if o.Copy != nil && o.Copy.Problem == "" {
+			w.copy = p.copyOn(there, o.Copy.key(name.name))
+		}
 		w.body = w.live == nil || !w.live.shows(o.Body)
 		if w.body || w.live.deleting || !w.live.published() || w.statusChanged() {
 			writes = append(writes, w)
@@ -194,10 +200,28 @@ func names(objects map[key]live) []key {
 	})
 }
 
-// statusChanged tells whether the status on the hub differs.
+// statusChanged tells whether the status on the hub, or the copy of it, differs.
 func (w write) statusChanged() bool {
 	want := w.object.StatusOn(w.live.status, w.live.generation)
-	return want != nil && !reflect.DeepEqual(want, w.live.status)
+	switch {
+	case want == nil:
+		return false
+	case w.copy != nil && !w.copy.live.copies(want, w.live.uid):
+		return true
+	case w.object.Copy != nil:
+		want = w.object.withSynced(want, w.live.status, w.live.generation, nil)
+	}
+	return !reflect.DeepEqual(want, w.live.status)
+}
+
+// copyOn returns the write of a copied status, over what there is, which is then not left over.
+func (p *Publisher) copyOn(there map[*kind]map[key]live, name key) *write {
+	w := &write{kind: p.kinds[placementv1beta1.ClusterResourcePlacementStatusGVK], name: name}
+	if l, ok := there[w.kind][name]; ok {
+		w.live = &l
+		delete(there[w.kind], name)
+	}
+	return w
 }
 
 // objects returns what there is of a kind: what the watch shows, or what came of our own writes where it lags.
@@ -227,19 +251,20 @@ func (p *Publisher) objects(k *kind) map[key]live {
 const concurrent = 8
 
 func (p *Publisher) execute(ctx context.Context, writes []write) error {
-	errs := make([]error, len(writes))
+	errs, events := make([]error, len(writes)), make([][]corev1.Event, len(writes))
 	var group errgroup.Group
 	group.SetLimit(concurrent)
 	for i, w := range writes {
 		group.Go(func() error {
-			if err := p.do(ctx, w); err != nil {
-				p.forget(w)
+			if err := p.do(ctx, &w); err != nil {
 				errs[i] = fmt.Errorf("hub: %s %s: %w", w.kind.gvk.Kind, w.name, err)
 			}
+			events[i] = w.events
 			return nil
 		})
 	}
 	_ = group.Wait() // every error is in errs
+	p.sendEvents(ctx, events)
 	return errors.Join(errs...)
 }
 
@@ -248,41 +273,57 @@ var (
 	errDeleting = errors.New("is being deleted there; it is published again when it is gone")
 )
 
-func (p *Publisher) do(ctx context.Context, w write) error {
+func (p *Publisher) do(ctx context.Context, w *write) error {
 	switch {
 	case w.object == nil:
-		return p.remove(ctx, w)
+		return p.remove(ctx, *w)
 	case w.live != nil && !w.live.published():
 		return errForeign
 	case w.live != nil && w.live.deleting:
 		return errDeleting
 	}
 	if w.body {
-		if err := p.applyBody(ctx, &w); err != nil {
+		if err := p.apply(ctx, w, w.object.Body.DeepCopy()); err != nil {
 			return err
 		}
 	}
-	return p.applyStatus(ctx, w)
+	status := w.object.StatusOn(w.live.status, w.live.generation)
+	if status == nil {
+		return nil
+	}
+	var err error
+	if w.copy != nil {
+		if err = p.applyCopy(ctx, w.copy, w.live, status, w.object.Time); err != nil {
+			err = fmt.Errorf("%s %s: %w", w.copy.kind.gvk.Kind, w.copy.name, err)
+		}
+	}
+	if w.object.Copy != nil {
+		status = w.object.withSynced(status, w.live.status, w.live.generation, err)
+	}
+	return errors.Join(err, p.applyStatus(ctx, w, status))
 }
 
-// applyBody applies metadata and spec, and puts the answer into w.live. A new object is not forced: one that appeared
-// meanwhile under the same name is somebody else's.
-func (p *Publisher) applyBody(ctx context.Context, w *write) error {
-	body := w.object.Body.DeepCopy()
+// apply applies body, which is all of an object but its status, and puts the answer into w.live. A new object is not forced:
+// one that appeared meanwhile under the same name is somebody else's.
+func (p *Publisher) apply(ctx context.Context, w *write, body *unstructured.Unstructured) error {
 	if w.live != nil {
 		body.SetUID(w.live.uid) // of this incarnation, not of one that came after it
 	}
-	send := func() (*unstructured.Unstructured, error) {
+	return p.send(ctx, w, func() (*unstructured.Unstructured, error) {
 		return w.kind.at(w.name).Apply(ctx, w.name.name, body, metav1.ApplyOptions{FieldManager: api.FieldManager, Force: w.live != nil})
-	}
-	answer, err := send()
+	})
+}
+
+// send makes a request, after creating the namespace where that is missing, and puts the answer into w.live.
+func (p *Publisher) send(ctx context.Context, w *write, request func() (*unstructured.Unstructured, error)) error {
+	answer, err := request()
 	if lacksNamespace(err) {
-		if err := p.createNamespace(ctx, w.name.namespace); err != nil {
-			return err
+		if err = p.createNamespace(ctx, w.name.namespace); err == nil {
+			answer, err = request()
 		}
-		answer, err = send()
 	}
 	if err != nil {
+		p.forget(*w)
 		return err
 	}
 	p.wrote(w, answer)
@@ -299,7 +340,7 @@ func lacksNamespace(err error) bool {
 	return details != nil && details.Kind == "namespaces"
 }
 
-// createNamespace makes room for a ResourcePlacement. The namespace is never removed again: others may use it.
+// createNamespace makes room for a ResourcePlacement or a copied status. The namespace is never removed again: others may use it.
 func (p *Publisher) createNamespace(ctx context.Context, name string) error {
 	namespace := &unstructured.Unstructured{}
 	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
@@ -311,11 +352,12 @@ func (p *Publisher) createNamespace(ctx context.Context, name string) error {
 	return nil
 }
 
-func (p *Publisher) applyStatus(ctx context.Context, w write) error {
-	status := w.object.StatusOn(w.live.status, w.live.generation)
-	if status == nil || reflect.DeepEqual(status, w.live.status) {
+// applyStatus applies a status that differs, and notes what Events shall tell of it.
+func (p *Publisher) applyStatus(ctx context.Context, w *write, status map[string]any) error {
+	if reflect.DeepEqual(status, w.live.status) {
 		return nil
 	}
+	events := w.newsOf(status)
 	u := &unstructured.Unstructured{Object: map[string]any{"status": status}}
 	u.SetGroupVersionKind(w.kind.gvk)
 	u.SetName(w.name.name)
@@ -323,9 +365,11 @@ func (p *Publisher) applyStatus(ctx context.Context, w write) error {
 	u.SetUID(w.live.uid)
 	answer, err := w.kind.at(w.name).ApplyStatus(ctx, w.name.name, u, metav1.ApplyOptions{FieldManager: api.FieldManager, Force: true})
 	if err != nil {
+		p.forget(*w)
 		return fmt.Errorf("status: %w", err)
 	}
-	p.wrote(&w, answer)
+	p.wrote(w, answer)
+	w.events = events
 	return nil
 }
 
@@ -335,6 +379,7 @@ func (p *Publisher) remove(ctx context.Context, w write) error {
 		Preconditions: &metav1.Preconditions{UID: &w.live.uid, ResourceVersion: &w.live.resourceVersion},
 	})
 	if err != nil && !apierrors.IsNotFound(err) {
+		p.forget(w)
 		return err
 	}
 	p.wrote(&w, nil)

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 
+	placementv1beta1 "github.com/gitfleet/gitfleet/api/placement/v1beta1"
 	"github.com/gitfleet/gitfleet/fleet"
 	"github.com/gitfleet/gitfleet/internal/memfleet"
 	"github.com/gitfleet/gitfleet/render"
@@ -32,6 +33,10 @@ var suite = map[string]func(t *testing.T, c cluster){
 	"killed-before-every-write":           killedBeforeEveryWrite,
 	"no-delete-without-a-complete-answer": noDeleteWithoutACompleteAnswer,
 	"publishes-ResourcePlacements":        publishesResourcePlacements,
+	"copies-statuses":                     copiesStatuses,
+	"copies-killed-before-every-write":    copiesKilledBeforeEveryWrite,
+	"leaves-foreign-copies-alone":         leavesForeignCopiesAlone,
+	"Events-tell-once":                    eventsTellOnce,
 }
 
 func runSuite(t *testing.T, c cluster) {
@@ -71,6 +76,14 @@ func TestReal(t *testing.T) {
 		wantTable(t, f.Kubectl(t, realfleet.Hub, "get", "clusterresourceplacements"),
 			`NAME   GEN   SCHEDULED   SCHEDULEDGEN   APPLIED   APPLIEDGEN   AGE`,
 			`shop   1     True        1              True      1            \S+`)
+		wantTable(t, f.Kubectl(t, realfleet.Hub, "get", "crp", "-o", "wide"),
+			`NAME   GEN   TYPE        SCHEDULED   SCHEDULEDGEN   WORK-SYNCHRONIZED   WORK-SYNCHRONIZED-GEN   APPLIED   APPLIEDGEN   AVAILABLE   AVAILABLEGEN   AGE`,
+			`shop   1     PickFixed   True        1              True                1                       True      1            True        1              \S+`)
+		wantEvents := `(?s)Events:.*Normal +PlacementRolloutStarted +\S+ +gitfleet +rollout started on 2 of 2 clusters.*` +
+			`PlacementOverriddenSucceeded .*PlacementWorkSynchronized .*PlacementApplied .*PlacementAvailable .*PlacementRolloutCompleted `
+		if out := f.Kubectl(t, realfleet.Hub, "describe", "crp", "shop"); !regexp.MustCompile(wantEvents).MatchString(out) {
+			t.Errorf("kubectl describe crp prints\n%swant Events of every milestone, in order", out)
+		}
 		out := f.Kubectl(t, realfleet.Hub, "get", "memberclusters", "-o", "wide")
 		wantTable(t, out, `NAME    JOINED   AGE\s+MEMBER-AGENT-LAST-SEEN   NODE-COUNT   AVAILABLE-CPU   AVAILABLE-MEMORY   ALLOCATABLE-CPU   ALLOCATABLE-MEMORY`,
 			`one .*`, `three .*`, `two     True     \d+s\s+\S+\s+2            3920m           12Gi               8                 16Gi`)
@@ -89,6 +102,10 @@ func TestReal(t *testing.T) {
 		p.publish(t, desired, again(r, r.Time.Add(time.Minute), func(p *report.Placement) { p.Generation++ }))
 		wantTable(t, f.Kubectl(t, realfleet.Hub, "get", "crp"), `NAME.*`,
 			`shop   2     True        2              True      2            \S+`)
+		desired, r = accessibleShop("kubectl")
+		p.publish(t, desired, r)
+		wantTable(t, f.Kubectl(t, realfleet.Hub, "get", "crps", "--namespace", "kubectl"),
+			`NAME   RESOURCE-INDEX   LAST-UPDATED           AGE`, `shop                    2026-01-02T03:04:05Z   \S+`)
 	})
 }
 
@@ -137,7 +154,7 @@ func writesOnlyWhatDiffers(t *testing.T, c cluster) {
 	step("one changed status", "PATCH "+shopPath+"/status")
 	desired.Placements[0].Spec.Policy.ClusterNames = []string{"one", "three"}
 	r = again(r, r.Time.Add(time.Minute), func(p *report.Placement) { p.Generation++; p.Clusters[0].Applied = "True" })
-	step("a changed spec", "PATCH "+shopPath, "PATCH "+shopPath+"/status")
+	step("a changed spec", append([]string{"PATCH " + shopPath, "PATCH " + shopPath + "/status"}, c.posts(t, 6)...)...)
 	conditions, _, _ := unstructured.NestedSlice(c.placement(t, "shop").Object, "status", "conditions")
 	for _, condition := range conditions {
 		if got := condition.(map[string]any)["observedGeneration"]; got != int64(2) {
@@ -321,6 +338,7 @@ func refuseFrom(k int) memfleet.Rule {
 // noDeleteWithoutACompleteAnswer breaks everything that is read.
 func noDeleteWithoutACompleteAnswer(t *testing.T, c cluster) {
 	desired, r := shop()
+	desired.Placements[0].Spec.StatusReportingScope = placementv1beta1.NamespaceAccessible
 	c.start(t, nil).publish(t, desired, r)
 	ours := func(class memfleet.Class) func(memfleet.Request) bool {
 		return func(q memfleet.Request) bool {
@@ -343,8 +361,8 @@ func noDeleteWithoutACompleteAnswer(t *testing.T, c cluster) {
 		if sent := p.sent(); slices.ContainsFunc(sent, isDelete) {
 			t.Errorf("%s: %v", name, sent)
 		}
-		if got := c.names(t); len(got) != 4 {
-			t.Errorf("%s: the hub has %v, want four objects", name, got)
+		if got := c.names(t); len(got) != 5 {
+			t.Errorf("%s: the hub has %v, want five objects", name, got)
 		}
 	}
 }

@@ -89,7 +89,7 @@ func size(v any) int {
 
 // StatusOn returns o's status as it shall be written over live, the status that the hub shows now, when the object has
 // this generation there. What did not change keeps its time, so that the same report gives the same status, also after
-// a restart. It returns nil when nothing is known.
+// a restart. It returns nil when nothing is known. Whether the status could be copied is not told in it.
 func (o Object) StatusOn(live map[string]any, generation int64) map[string]any {
 	switch {
 	case o.Placement != nil:
@@ -114,6 +114,7 @@ func decode[T any](live map[string]any, into *T) {
 
 func (o Object) placementOn(before placementv1beta1.PlacementStatus, generation int64) placementv1beta1.PlacementStatus {
 	s := *o.Placement
+	before.Conditions = withoutSynced(before.Conditions)
 	s.Conditions = o.carry(s.Conditions, before.Conditions, generation)
 	switch {
 	case len(s.Conditions) == 0:

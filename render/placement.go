@@ -73,7 +73,21 @@ func (f *faults) reporting(p Placement) {
 		f.add(at, "NamespaceAccessible is for a ClusterResourcePlacement only, as the status of a ResourcePlacement stands in its "+
 			"namespace; remove this field")
 	default:
-		f.unsupported(at, string(scope))
+		f.accessible(at, p.Spec.ResourceSelectors)
+	}
+}
+
+// accessible wants one namespace for the status to be shown in.
+func (f *faults) accessible(at string, selectors []v1beta1.ResourceSelector) {
+	n := 0
+	for _, s := range selectors {
+		if selectsNamespaces(s) {
+			n++
+		}
+	}
+	if n != 1 {
+		f.add(at, "NamespaceAccessible shows the status in the Namespace that is selected, and needs exactly one selector of kind Namespace, "+
+			"not %d; select one, or remove this field", n)
 	}
 }
 

@@ -15,12 +15,13 @@ import (
 //go:embed *.yaml
 var files embed.FS
 
-// Hub returns the definitions that the optional hub cluster needs: ClusterResourcePlacement, ResourcePlacement and
-// MemberCluster. The caller owns the result.
+// Hub returns the definitions that the optional hub cluster needs: ClusterResourcePlacement, ResourcePlacement,
+// ClusterResourcePlacementStatus and MemberCluster. The caller owns the result.
 func Hub() []*unstructured.Unstructured {
 	return []*unstructured.Unstructured{
 		load("placement.kubernetes-fleet.io_clusterresourceplacements.yaml"),
 		load("placement.kubernetes-fleet.io_resourceplacements.yaml"),
+		load("placement.kubernetes-fleet.io_clusterresourceplacementstatuses.yaml"),
 		load("cluster.kubernetes-fleet.io_memberclusters.yaml"),
 	}
 }

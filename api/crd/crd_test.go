@@ -13,15 +13,19 @@ import (
 // and of KubeFleet; a column in brackets is printed with -o wide only.
 func TestTables(t *testing.T) {
 	want := map[string][]string{
-		"clusterresourceplacements": {"Gen", "Scheduled", "ScheduledGen", "Applied", "AppliedGen", "[Available]", "[AvailableGen]", "Age"},
-		"resourceplacements":        {"Gen", "Scheduled", "ScheduledGen", "Applied", "AppliedGen", "[Available]", "[AvailableGen]", "Age"},
+		"clusterresourceplacements": {"Gen", "[Type]", "Scheduled", "ScheduledGen", "[Work-Synchronized]", "[Work-Synchronized-Gen]",
+			"Applied", "AppliedGen", "[Available]", "[AvailableGen]", "Age"},
+		"resourceplacements": {"Gen", "[Type]", "Scheduled", "ScheduledGen", "[Work-Synchronized]", "[Work-Synchronized-Gen]",
+			"Applied", "AppliedGen", "[Available]", "[AvailableGen]", "Age"},
+		"clusterresourceplacementstatuses": {"Resource-Index", "Last-Updated", "Age"},
 		"memberclusters": {"Joined", "Age", "Member-Agent-Last-Seen", "Node-Count", "Available-CPU", "Available-Memory",
 			"[Allocatable-CPU]", "[Allocatable-Memory]"},
 		"serviceexports":       {"Is-Valid", "Is-Conflicted", "Age"},
 		"serviceimports":       nil,
 		"multiclusterservices": {"Service-Import", "External-IP", "Is-Valid", "Age"},
 	}
-	shortNames := map[string]string{"clusterresourceplacements": "crp", "resourceplacements": "rp", "memberclusters": "cluster", "serviceexports": "svcexport",
+	shortNames := map[string]string{"clusterresourceplacements": "crp", "resourceplacements": "rp",
+		"clusterresourceplacementstatuses": "crps", "memberclusters": "cluster", "serviceexports": "svcexport",
 		"serviceimports": "svcimport", "multiclusterservices": "mcs"}
 	for _, u := range append(Hub(), Member()...) {
 		var def apiextensionsv1.CustomResourceDefinition
@@ -41,8 +45,9 @@ func TestTables(t *testing.T) {
 			if diff := cmp.Diff(want[plural], got); diff != "" {
 				t.Errorf("columns of %s %s, want - got +:\n%s", plural, v.Name, diff)
 			}
-			if v.Subresources == nil || v.Subresources.Status == nil {
-				t.Errorf("%s %s has no status subresource", plural, v.Name)
+			// A ClusterResourcePlacementStatus is nothing but a status, which stands at the top level.
+			if has := v.Subresources != nil && v.Subresources.Status != nil; has == (plural == "clusterresourceplacementstatuses") {
+				t.Errorf("%s %s: it is %v that it has a status subresource", plural, v.Name, has)
 			}
 		}
 		if diff := cmp.Diff([]string{shortNames[plural]}, def.Spec.Names.ShortNames); diff != "" {

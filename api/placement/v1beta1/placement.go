@@ -7,14 +7,17 @@ import (
 // ClusterResourcePlacement says which objects go to which clusters of the fleet.
 //
 // The printed columns are those of the Azure how-to for layer 4 load balancing, which shows Applied where later releases
-// of KubeFleet show Available; the latter are printed with -o wide.
+// of KubeFleet show Available; the latter, and those that KubeFleet itself prints only then, are printed with -o wide.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,categories={fleet,fleet-placement},shortName=crp
 // +kubebuilder:printcolumn:name="Gen",type=string,JSONPath=`.metadata.generation`
+// +kubebuilder:printcolumn:name="Type",type=string,priority=1,JSONPath=`.spec.policy.placementType`
 // +kubebuilder:printcolumn:name="Scheduled",type=string,JSONPath=`.status.conditions[?(@.type=="ClusterResourcePlacementScheduled")].status`
 // +kubebuilder:printcolumn:name="ScheduledGen",type=string,JSONPath=`.status.conditions[?(@.type=="ClusterResourcePlacementScheduled")].observedGeneration`
+// +kubebuilder:printcolumn:name="Work-Synchronized",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="ClusterResourcePlacementWorkSynchronized")].status`
+// +kubebuilder:printcolumn:name="Work-Synchronized-Gen",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="ClusterResourcePlacementWorkSynchronized")].observedGeneration`
 // +kubebuilder:printcolumn:name="Applied",type=string,JSONPath=`.status.conditions[?(@.type=="ClusterResourcePlacementApplied")].status`
 // +kubebuilder:printcolumn:name="AppliedGen",type=string,JSONPath=`.status.conditions[?(@.type=="ClusterResourcePlacementApplied")].observedGeneration`
 // +kubebuilder:printcolumn:name="Available",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="ClusterResourcePlacementAvailable")].status`
@@ -45,8 +48,11 @@ type ClusterResourcePlacementList struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Namespaced,categories={fleet,fleet-placement},shortName=rp
 // +kubebuilder:printcolumn:name="Gen",type=string,JSONPath=`.metadata.generation`
+// +kubebuilder:printcolumn:name="Type",type=string,priority=1,JSONPath=`.spec.policy.placementType`
 // +kubebuilder:printcolumn:name="Scheduled",type=string,JSONPath=`.status.conditions[?(@.type=="ResourcePlacementScheduled")].status`
 // +kubebuilder:printcolumn:name="ScheduledGen",type=string,JSONPath=`.status.conditions[?(@.type=="ResourcePlacementScheduled")].observedGeneration`
+// +kubebuilder:printcolumn:name="Work-Synchronized",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="ResourcePlacementWorkSynchronized")].status`
+// +kubebuilder:printcolumn:name="Work-Synchronized-Gen",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="ResourcePlacementWorkSynchronized")].observedGeneration`
 // +kubebuilder:printcolumn:name="Applied",type=string,JSONPath=`.status.conditions[?(@.type=="ResourcePlacementApplied")].status`
 // +kubebuilder:printcolumn:name="AppliedGen",type=string,JSONPath=`.status.conditions[?(@.type=="ResourcePlacementApplied")].observedGeneration`
 // +kubebuilder:printcolumn:name="Available",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="ResourcePlacementAvailable")].status`
@@ -95,7 +101,8 @@ type PlacementSpec struct {
 	// +optional
 	RevisionHistoryLimit *int32 `json:"revisionHistoryLimit,omitempty"`
 
-	// StatusReportingScope says whether the status is also shown inside the selected namespace.
+	// StatusReportingScope says whether the status of a ClusterResourcePlacement is also shown in the one namespace that it
+	// selects, as a ClusterResourcePlacementStatus.
 	//
 	// +kubebuilder:validation:Enum=ClusterScopeOnly;NamespaceAccessible
 	// +optional

@@ -12,6 +12,7 @@ const (
 	ConditionWorkSynchronized = "ClusterResourcePlacementWorkSynchronized"
 	ConditionApplied          = "ClusterResourcePlacementApplied"
 	ConditionAvailable        = "ClusterResourcePlacementAvailable"
+	ConditionStatusSynced     = "ClusterResourcePlacementStatusSynced"
 )
 
 // PlacementStatus is what became of a placement.
@@ -39,6 +40,38 @@ type PlacementStatus struct {
 	// +listMapKey=type
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty" patchStrategy:"merge" patchMergeKey:"type"`
+}
+
+// ClusterResourcePlacementStatus is the status of the ClusterResourcePlacement of its name, for readers who have access to
+// their namespace only. It stands in the namespace that a placement with statusReportingScope NamespaceAccessible selects.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:scope=Namespaced,categories={fleet,fleet-placement},shortName=crps
+// +kubebuilder:printcolumn:name="Resource-Index",type=string,JSONPath=`.sourceStatus.observedResourceIndex`
+// +kubebuilder:printcolumn:name="Last-Updated",type=string,JSONPath=`.lastUpdatedTime`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type ClusterResourcePlacementStatus struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// SourceStatus is a copy of the placement's status, without the condition about the copying.
+	//
+	// +optional
+	SourceStatus PlacementStatus `json:"sourceStatus,omitzero"`
+
+	// LastUpdatedTime is when SourceStatus changed last.
+	//
+	// +optional
+	LastUpdatedTime metav1.Time `json:"lastUpdatedTime,omitzero"`
+}
+
+// ClusterResourcePlacementStatusList is a list of copied statuses.
+//
+// +kubebuilder:object:root=true
+type ClusterResourcePlacementStatusList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ClusterResourcePlacementStatus `json:"items"`
 }
 
 // ResourceIdentifier names one placed object.
