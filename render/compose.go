@@ -1,6 +1,8 @@
 package render
 
 import (
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -18,19 +20,11 @@ import (
 // revision that wishes for nothing at all is such a mistake: it is never read as "delete everything".
 func Compose(rev source.Revision, objects []Object) (*Desired, error) {
 	d := &Desired{Revision: rev}
-	objects, errs := prepare(objects)
+	objects, errs := d.gather(objects)
 	if len(objects) == 0 && len(errs) == 0 {
 		return nil, ManifestErrors{{File: ".", Message: "nothing to apply was found: no object, placement or member; " +
 			"check the branch and the paths that are rendered"}}
 	}
-	errs = append(errs, check(objects)...)
-	for _, o := range objects {
-		if err := d.add(o); err != nil {
-			errs = append(errs, *err)
-		}
-	}
-	d.sort()
-	d.direct()
 	errs = append(errs, d.place(scopesOf(objects))...)
 	errs = append(errs, d.gatherHealthChecks()...)
 	if d.decoded(objects) {
@@ -43,12 +37,30 @@ func Compose(rev source.Revision, objects []Object) (*Desired, error) {
 	return d, nil
 }
 
+// gather files what objects express under what it is, sorted, and returns those of them that count, with every mistake that they
+// show without regard to what is selected.
+func (d *Desired) gather(objects []Object) ([]Object, ManifestErrors) {
+	objects, errs := prepare(objects)
+	errs = append(errs, check(objects)...)
+	for _, o := range objects {
+		if err := d.add(o); err != nil {
+			errs = append(errs, *err)
+		}
+	}
+	d.sort()
+	d.direct()
+	for _, m := range d.Members {
+		errs = append(errs, checkMember(m)...)
+	}
+	return objects, errs
+}
+
 // blame gives mistakes in resourceSelectors the key of their placement, in whose status they are told too.
 func blame(errs ManifestErrors, objects []Object) {
 	keys := map[Origin]string{}
 	for _, o := range objects {
 		if isPlacement(o) {
-			keys[o.Origin] = placementKey(o.GetNamespace(), o.GetName())
+			keys[Origin{File: o.Origin.File, Document: o.Origin.Document}] = placementKey(o.GetNamespace(), o.GetName())
 		}
 	}
 	for i, e := range errs {
@@ -85,7 +97,10 @@ func prepare(objects []Object) ([]Object, ManifestErrors) {
 	var all []Object
 	var errs ManifestErrors
 	for _, o := range objects {
-		for _, item := range expand(Object{Unstructured: o.DeepCopy(), Origin: o.Origin}) {
+		items, wrong := Expand(Object{Unstructured: o.DeepCopy(), Origin: o.Origin})
+		errs = append(errs, wrong...)
+		for _, item := range items {
+			item.Origin = o.Origin // what is placed is traced to its document
 			converted, wrong := convertFleet(item)
 			if errs = append(errs, wrong...); len(wrong) > 0 {
 				continue
@@ -126,24 +141,37 @@ func compareObjects(a, b Object) int {
 	return compareOrigins(a.Origin, b.Origin)
 }
 
-// expand returns the items of a List, as kubectl and kustomize do, and any other object as it is.
-func expand(o Object) []Object {
-	if !o.IsList() {
-		return []Object{o}
+// Expand returns the items of a list, such as `kubectl get -o yaml` prints, each with its place in the list, and any other object
+// as it is. Like kubectl, it takes items that do not say so for what the list says they are.
+func Expand(o Object) ([]Object, ManifestErrors) {
+	list, isList := o.Object["items"].([]any)
+	if !isList || !strings.HasSuffix(o.GetKind(), "List") {
+		return []Object{o}, nil
 	}
-	items, _, err := unstructured.NestedSlice(o.Object, "items")
-	if err != nil {
-		return []Object{o}
-	}
+	kind := strings.TrimSuffix(o.GetKind(), "List")
 	var out []Object
-	for _, item := range items {
-		m, ok := item.(map[string]any)
+	var errs ManifestErrors
+	for i, content := range list {
+		at := o.Origin
+		at.Field = strings.TrimPrefix(fmt.Sprintf("%s.items[%d]", at.Field, i), ".")
+		object, ok := content.(map[string]any)
 		if !ok {
-			return []Object{o}
+			errs = append(errs, NoObject(at))
+			continue
 		}
-		out = append(out, expand(Object{Unstructured: &unstructured.Unstructured{Object: m}, Origin: o.Origin})...)
+		if object["kind"] == nil && kind != "" {
+			object = maps.Clone(object)
+			object["kind"], object["apiVersion"] = kind, o.GetAPIVersion()
+		}
+		items, wrong := Expand(Object{Unstructured: &unstructured.Unstructured{Object: object}, Origin: at})
+		out, errs = append(out, items...), append(errs, wrong...)
 	}
-	return out
+	return out, errs
+}
+
+// NoObject is the mistake of a document, or an item of a list, that is no mapping.
+func NoObject(at Origin) ManifestError {
+	return at.mistake("", "is no Kubernetes object, which is a mapping with apiVersion and kind; mend or remove it")
 }
 
 // check returns what is wrong with each object, and with two that are the same.
@@ -218,12 +246,9 @@ func (d *Desired) sort() {
 	slices.SortFunc(d.Members, func(a, b Member) int { return compareNamed(a.Name, a.Origin, b.Name, b.Origin) })
 }
 
-// place validates members and placements and lets the placements select.
+// place validates the placements and lets them select.
 func (d *Desired) place(scopes scopes) ManifestErrors {
 	var errs ManifestErrors
-	for _, m := range d.Members {
-		errs = append(errs, checkMember(m)...)
-	}
 	catalog := newCatalog(d.Objects, scopes)
 	placed := make([]bool, len(d.Objects))
 	for i := range d.Placements {

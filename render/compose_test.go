@@ -148,3 +148,64 @@ func describe(t *testing.T, d *Desired) string {
 	}
 	return b.String()
 }
+
+// TestExpand: which objects are lists, and what their items are.
+func TestExpand(t *testing.T) {
+	const configMap = "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}"
+	tests := map[string]struct {
+		reason string
+		text   string
+		want   []string
+	}{
+		"Object": {"not everything is a list", configMap, []string{" v1 ConfigMap"}},
+		"List": {"each item has its place", "{apiVersion: v1, kind: List, items: [" + configMap + ", {apiVersion: apps/v1, kind: Deployment}]}",
+			[]string{"items[0] v1 ConfigMap", "items[1] apps/v1 Deployment"}},
+		"Empty": {"a list of nothing is nothing", "{apiVersion: v1, kind: List, items: []}", nil},
+		"Nested": {"lists may hold lists", "{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: List, items: [" + configMap + "]}]}",
+			[]string{"items[0].items[0] v1 ConfigMap"}},
+		"OneKind": {"a list as the API server gives it does not repeat what its items are",
+			"{apiVersion: apps/v1, kind: DeploymentList, items: [{metadata: {name: a}}, " + configMap + "]}",
+			[]string{"items[0] apps/v1 Deployment", "items[1] v1 ConfigMap"}},
+		"Nameless": {"the kind List says nothing of the items", "{apiVersion: v1, kind: List, items: [{metadata: {name: a}}]}", []string{"items[0]  "}},
+		"OtherKind": {"other kinds may have a field of this name",
+			"{apiVersion: example.com/v1, kind: Basket, items: [{}]}", []string{" example.com/v1 Basket"}},
+		"NoItems": {"a kind may just be called so", "{apiVersion: example.com/v1, kind: WaitingList}", []string{" example.com/v1 WaitingList"}},
+		"NoObject": {"the other items still count", "{apiVersion: v1, kind: List, items: [3, " + configMap + "]}", []string{"items[1] v1 ConfigMap",
+			"a.yaml: document 1: items[0]: is no Kubernetes object, which is a mapping with apiVersion and kind; mend or remove it"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			o := documents(t, []txtar.File{{Name: "a.yaml", Data: []byte(tc.text)}})[0]
+			before := o.DeepCopy()
+			items, mistakes := Expand(o)
+			var got []string
+			for _, item := range items {
+				got = append(got, item.Origin.Field+" "+item.GetAPIVersion()+" "+item.GetKind())
+			}
+			for _, m := range mistakes {
+				got = append(got, m.Error())
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", tc.reason, diff)
+			}
+			if diff := cmp.Diff(before.Object, o.Object); diff != "" {
+				t.Errorf("the list is modified (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestComposeBlamesBuiltPlacement: a mistake names the file and document only, and finds the placement whatever root that was built in.
+func TestComposeBlamesBuiltPlacement(t *testing.T) {
+	objects := documents(t, []txtar.File{{Name: "a.yaml", Data: []byte(`apiVersion: placement.kubernetes-fleet.io/v1beta1
+kind: ClusterResourcePlacement
+metadata: {name: web}
+spec: {resourceSelectors: [{group: "", version: v1, kind: Pod, name: web}]}
+`)}})
+	objects[0].Origin.Root = "fleet"
+	_, err := Compose(source.Revision{}, objects)
+	var mistakes ManifestErrors
+	if !errors.As(err, &mistakes) || mistakes[0].Placement != "web" {
+		t.Errorf("got %+v, want the mistake to be that of placement web", err)
+	}
+}

@@ -66,6 +66,9 @@ func refusedFleetKind(o Object, gvk schema.GroupVersionKind) *ManifestError {
 			return o.mistakeAt("apiVersion", "%s of %s is not supported; write apiVersion: %s", gvk.Kind, gvk.GroupVersion(), k.GroupVersion())
 		}
 	}
+	if m := Misspelled(o); m != nil {
+		return m
+	}
 	return o.mistakeAt("kind", "%s of %s is not supported by this version of gitfleet; remove the document", gvk.Kind, gvk.Group)
 }
 

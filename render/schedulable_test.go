@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"golang.org/x/tools/txtar"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/gitfleet/gitfleet/source"
 )
@@ -70,5 +71,59 @@ spec:
 	}
 	if _, err := Compose(source.Revision{}, objects); err == nil {
 		t.Error("Compose accepts the same, so this shows nothing")
+	}
+}
+
+// TestMisspelled: of the fleet's own groups a kind is known, or a mistake.
+func TestMisspelled(t *testing.T) {
+	const placements, members = "placement.kubernetes-fleet.io", "cluster.kubernetes-fleet.io"
+	for _, tc := range []struct {
+		reason, apiVersion, kind string
+		want                     string // the message; empty when there is no mistake
+	}{
+		{"it is what it says", placements + "/v1beta1", "ClusterResourcePlacement", ""},
+		{"whether the version exists is told elsewhere", placements + "/v9", "ResourcePlacement", ""},
+		{"an object of a hub's own", placements + "/v1beta1", "ClusterResourceBinding", ""},
+		{"an object of a hub's own", placements + "/v1beta1", "AppliedWork", ""},
+		{"an object of a hub's own", members + "/v1", "InternalMemberCluster", ""},
+		{"a list without items", members + "/v1", "MemberClusterList", ""},
+		{"kinds of others are not known", "example.com/v1", "ClusterResourcePlacment", ""},
+		{"the lack of a kind is told elsewhere", placements + "/v1beta1", "", ""},
+		{"a letter is missing", placements + "/v1beta1", "ClusterResourcePlacment",
+			placements + " has no kind ClusterResourcePlacment; did you mean ClusterResourcePlacement?"},
+		{"kinds have capital letters", placements + "/v1", "clusterresourceplacement",
+			placements + " has no kind clusterresourceplacement; did you mean ClusterResourcePlacement?"},
+		{"the nearest kind may be one that is ignored", placements + "/v1beta1", "ClusterResourceBinding2",
+			placements + " has no kind ClusterResourceBinding2; did you mean ClusterResourceBinding?"},
+		{"the plural names the resource", members + "/v1beta1", "MemberClusters", members + " has no kind MemberClusters; did you mean MemberCluster?"},
+		{"the version of 2022", "fleet.azure.com/v1alpha1", "Membercluster2", "fleet.azure.com has no kind Membercluster2; did you mean MemberCluster?"},
+		{"a kind of the other group", members + "/v1beta1", "ClusterResourcePlacement",
+			members + " has no kind ClusterResourcePlacement; mend the kind, or remove the document"},
+		{"nothing is near", placements + "/v1beta1", "Pick", placements + " has no kind Pick; mend the kind, or remove the document"},
+	} {
+		content := map[string]any{"apiVersion": tc.apiVersion, "kind": tc.kind}
+		o := Object{Unstructured: &unstructured.Unstructured{Object: content}, Origin: Origin{File: "a.yaml", Document: 2}}
+		var got ManifestError
+		if m := Misspelled(o); m != nil {
+			got = *m
+		}
+		want := ManifestError{}
+		if tc.want != "" {
+			want = ManifestError{File: "a.yaml", Document: 2, Field: "kind", Message: tc.want}
+		}
+		if got != want {
+			t.Errorf("%s %s (%s): got %q, want %q", tc.apiVersion, tc.kind, tc.reason, got, want)
+		}
+	}
+}
+
+// TestFleetKindsExist: what is acted on is no misspelling.
+func TestFleetKindsExist(t *testing.T) {
+	for _, gvk := range fleetKinds {
+		o := Object{Unstructured: &unstructured.Unstructured{}}
+		o.SetGroupVersionKind(gvk)
+		if m := Misspelled(o); m != nil {
+			t.Error(m)
+		}
 	}
 }

@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/gitfleet/gitfleet/placement/offline"
 	"github.com/gitfleet/gitfleet/report"
 )
 
@@ -29,7 +31,8 @@ func newSchedule() *cobra.Command {
 given, how they were ranked, and what kept the others out. It asks no cluster and writes nothing.
 
 A file may hold many documents, and lists as 'kubectl get -o yaml' prints them. Of a directory every .yaml, .yml and
-.json file in it and below is read. Documents of other kinds are ignored.
+.json file in it and below is read. Documents of other kinds are ignored, but a kind that the fleet's API does not have
+is a mistake.
 
 The state of things is read from the status of the same documents. Of a MemberCluster its properties, resource usage
 and agent's heartbeat count; one without a status is eligible. A placement is where its status.placementStatuses say,
@@ -79,15 +82,19 @@ func runSchedule(cmd *cobra.Command, o scheduleOptions) error {
 	if err != nil {
 		return err
 	}
-	in, err := scheduleInputOf(readDocuments(o.files, cmd.InOrStdin()))
+	in, err := offline.Read(readDocuments(o.files, cmd.InOrStdin()))
 	if err != nil {
 		return printAuthorErrors(cmd, err)
 	}
-	decisions := in.decide(now)
+	if len(in.Placements) == 0 {
+		return errors.New(strings.Join(append([]string{"no placement was found: name files with a ClusterResourcePlacement or " +
+			"ResourcePlacement after -f"}, in.Notices()...), "; "))
+	}
+	decisions := in.Decide(now)
 	if o.output == "json" {
 		err = report.ScheduleJSON(cmd.OutOrStdout(), decisions)
 	} else {
-		for _, n := range in.notices() {
+		for _, n := range in.Notices() {
 			fmt.Fprintln(cmd.ErrOrStderr(), "notice:", n)
 		}
 		err = report.ScheduleTable(cmd.OutOrStdout(), decisions)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,9 +10,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	kjson "sigs.k8s.io/json"
 
 	"github.com/gitfleet/gitfleet/render"
 	"github.com/gitfleet/gitfleet/render/kustomize"
@@ -25,8 +21,8 @@ const (
 	stdinName     = "standard input"
 )
 
-// readDocuments returns the objects in all files that the arguments name, the items of lists among them, and everything
-// that cannot be read. A file that is named twice, by itself and by its directory, is read once.
+// readDocuments returns the objects in all files that the arguments name, and everything that cannot be read. A file that is
+// named twice, by itself and by its directory, is read once.
 func readDocuments(arguments []string, stdin io.Reader) ([]render.Object, render.ManifestErrors) {
 	var objects []render.Object
 	files, errs := findFiles(arguments)
@@ -40,12 +36,8 @@ func readDocuments(arguments []string, stdin io.Reader) ([]render.Object, render
 		if file == stdinArgument {
 			name = stdinName
 		}
-		documents, broken := parseDocuments(name, data)
-		errs = append(errs, broken...)
-		for _, o := range documents {
-			items, broken := itemsOf(o)
-			objects, errs = append(objects, items...), append(errs, broken...)
-		}
+		documents, broken := kustomize.Documents(name, data)
+		objects, errs = append(objects, documents...), append(errs, broken...)
 	}
 	return objects, errs
 }
@@ -121,55 +113,4 @@ func unreadable(file string, err error) render.ManifestError {
 		err = why // without the operation and the path
 	}
 	return render.ManifestError{File: file, Message: fmt.Sprintf("cannot be read: %v", err)}
-}
-
-// parseDocuments returns the objects in one file. JSON is read as what it is: YAML readers refuse tabs, and characters
-// written as surrogate pairs.
-func parseDocuments(file string, data []byte) ([]render.Object, render.ManifestErrors) {
-	if !json.Valid(data) {
-		return kustomize.Documents(file, data)
-	}
-	at := render.Origin{File: file, Document: 1}
-	o := render.Object{Unstructured: &unstructured.Unstructured{}, Origin: at}
-	duplicates, err := kjson.UnmarshalStrict(data, &o.Object)
-	if err != nil || o.Object == nil {
-		return nil, render.ManifestErrors{notAnObject(at)}
-	}
-	var errs render.ManifestErrors
-	for _, d := range duplicates {
-		errs = append(errs, render.ManifestError{File: file, Document: 1, Message: d.Error() + "; keep one"})
-	}
-	return []render.Object{o}, errs
-}
-
-// itemsOf returns the items of a list, such as `kubectl get -o yaml` prints, and any other object as it is.
-func itemsOf(o render.Object) ([]render.Object, render.ManifestErrors) {
-	list, isList := o.Object["items"].([]any)
-	if !isList || !strings.HasSuffix(o.GetKind(), "List") {
-		return []render.Object{o}, nil
-	}
-	kind := strings.TrimSuffix(o.GetKind(), "List")
-	var objects []render.Object
-	var errs render.ManifestErrors
-	for i, content := range list {
-		at := o.Origin
-		at.Field = strings.TrimPrefix(fmt.Sprintf("%s.items[%d]", at.Field, i), ".")
-		object, ok := content.(map[string]any)
-		if !ok {
-			errs = append(errs, notAnObject(at))
-			continue
-		}
-		// A list as the API server gives it does not repeat what all its items are.
-		if object["kind"] == nil && kind != "" {
-			object["kind"], object["apiVersion"] = kind, o.GetAPIVersion()
-		}
-		items, broken := itemsOf(render.Object{Unstructured: &unstructured.Unstructured{Object: object}, Origin: at})
-		objects, errs = append(objects, items...), append(errs, broken...)
-	}
-	return objects, errs
-}
-
-func notAnObject(at render.Origin) render.ManifestError {
-	return render.ManifestError{File: at.File, Document: at.Document, Field: at.Field,
-		Message: "is no Kubernetes object, which is a mapping with apiVersion and kind; mend or remove it"}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // pure lists the packages that decide: a function of their arguments, the same at every call.
-var pure = []string{"render", "placement", "placement/rollout", "placement/override", "apply", "mcs", "report"}
+var pure = []string{"render", "placement", "placement/rollout", "placement/override", "placement/offline", "apply", "mcs", "report"}
 
 // impureImports are packages whose use would make a pure package depend on more than its arguments.
 var impureImports = map[string]string{

@@ -1,15 +1,22 @@
 package kustomize
 
 import (
+	"encoding/json"
+
 	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	kjson "sigs.k8s.io/json"
 
 	"github.com/gitfleet/gitfleet/render"
 )
 
-// Documents returns the objects in data, the content of one YAML file, as they are written, and everything that is wrong
-// with the YAML. No kustomization is built. Origins and mistakes are what building the file would give.
+// Documents returns the objects in data, the content of one YAML or JSON file, as they are written, and everything that is
+// wrong with the text. No kustomization is built. Of YAML, origins and mistakes are what building the file would give.
 func Documents(file string, data []byte) ([]render.Object, render.ManifestErrors) {
+	// YAML readers refuse some JSON: tabs, and characters written as surrogate pairs.
+	if json.Valid(data) {
+		return jsonDocument(file, data)
+	}
 	b := &build{checker: newChecker(nil)}
 	p := &parsed{}
 	p.docs, p.errs = parse(file, data)
@@ -18,7 +25,7 @@ func Documents(file string, data []byte) ([]render.Object, render.ManifestErrors
 	errs = append(errs, p.errs...)
 	for _, d := range p.docs {
 		if d.node.Kind != yaml.MappingNode {
-			errs = append(errs, mistakeAt{file, d.number}.mistake("", "is no Kubernetes object, which is a mapping with apiVersion and kind; mend or remove it"))
+			errs = append(errs, render.NoObject(render.Origin{File: file, Document: d.number}))
 		}
 	}
 	var objects []render.Object
@@ -31,4 +38,18 @@ func Documents(file string, data []byte) ([]render.Object, render.ManifestErrors
 		objects = append(objects, o)
 	}
 	return objects, render.MergeErrors(errs)
+}
+
+// jsonDocument returns the one object that valid JSON is.
+func jsonDocument(file string, data []byte) ([]render.Object, render.ManifestErrors) {
+	o := render.Object{Unstructured: &unstructured.Unstructured{}, Origin: render.Origin{File: file, Document: 1}}
+	duplicates, err := kjson.UnmarshalStrict(data, &o.Object)
+	if err != nil || o.Object == nil {
+		return nil, render.ManifestErrors{render.NoObject(o.Origin)}
+	}
+	var errs render.ManifestErrors
+	for _, d := range duplicates {
+		errs = append(errs, mistakeAt{file, 1}.mistake("", "%v; keep one", d))
+	}
+	return []render.Object{o}, errs
 }
