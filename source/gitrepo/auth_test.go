@@ -98,7 +98,9 @@ func TestUntrustedCertificate(t *testing.T) {
 	o.publish("a.yaml", "one")
 	s := serve(t, o)
 	r := open(t, Options{URL: s.url()})
-	wantProblem(t, r, Unreachable, "certificate")
+	if e := wantProblem(t, r, Unreachable, "certificate"); !strings.Contains(e.Remedy(), "certificate authority") {
+		t.Errorf("the remedy is %q", e.Remedy())
+	}
 }
 
 func TestTokenIsNotSentToAnotherHost(t *testing.T) {

@@ -1,6 +1,6 @@
 // Package gitrepo reads fleet repositories with go-git: a remote branch, kept in a bare cache that survives every kind
 // of failure with its last good revision, or the local repository that encloses a directory. Snapshots read Git objects
-// directly; there is no checkout.
+// directly; there is no checkout. All it ever writes to a remote are notes.
 package gitrepo
 
 import (
@@ -34,12 +34,16 @@ type Repository struct {
 	branch string
 	cache  *cacheDir
 	stall  time.Duration // silence after which a server counts as hung
+	pause  time.Duration // before an edit of a note is tried again
 
 	fetching chan struct{} // holds a token while nobody fetches, so that waiting can be given up
 	damaged  atomic.Bool   // the cache could not be read; the next Fetch clones anew
 
-	mu   sync.Mutex
-	last source.Revision // zero when there is none
+	merged mergedHeads
+
+	mu    sync.Mutex
+	last  source.Revision   // zero when there is none
+	notes map[string]*notes // by reference; made when first asked for
 }
 
 // Open prepares the cache of a repository and locks it against other processes. It needs no network: Last returns the
@@ -67,7 +71,7 @@ func Open(ctx context.Context, opts Options) (*Repository, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Repository{opts: opts, remote: rem, branch: branch, cache: c, stall: defaultStall, fetching: make(chan struct{}, 1)}
+	r := &Repository{opts: opts, remote: rem, branch: branch, cache: c, stall: defaultStall, pause: defaultPause, fetching: make(chan struct{}, 1)}
 	r.fetching <- struct{}{}
 	r.restore()
 	return r, nil

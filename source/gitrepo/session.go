@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,36 +31,54 @@ const (
 	defaultStall = time.Minute // without a byte from the server: it hangs
 )
 
+// link is the way to the server: what it is asked over, and what is shown to it.
+type link struct {
+	remote   remote
+	branch   string
+	secret   credentials
+	endpoint transport.Endpoint
+	client   transport.Transport
+	auth     transport.AuthMethod // nil when there is nothing to show
+	http     *http.Transport      // nil for file URLs
+}
+
 // session is one conversation with the server: its branches first, then, if they moved, one pack.
 type session struct {
-	remote remote
-	branch string
-	secret credentials
-	conn   transport.UploadPackSession
-	http   *http.Transport // nil for file URLs
-	adv    *packp.AdvRefs
+	link
+	conn transport.UploadPackSession
+	adv  *packp.AdvRefs
 }
 
 // dial opens a session. It does not talk to the server yet.
 func (r *Repository) dial(ctx context.Context) (*session, error) {
-	s := &session{remote: r.remote, branch: r.branch}
-	var err error
-	if s.secret, err = r.remote.credentials(r.opts.AuthFile); err != nil {
-		return nil, &Error{Problem: Unauthorized, Repo: r.remote.name, Branch: r.branch, Detail: err.Error()}
+	l, err := r.link()
+	if err != nil {
+		return nil, err
 	}
-	endpoint := r.remote.endpoint
-	if endpoint.Protocol == "file" {
+	s := &session{link: l}
+	s.conn, err = l.client.NewUploadPackSession(&s.endpoint, l.auth)
+	return s, s.wrap(ctx, err)
+}
+
+// link reads the credentials and authorities, so that rotated ones are picked up.
+func (r *Repository) link() (link, error) {
+	l := link{remote: r.remote, branch: r.branch, endpoint: r.remote.endpoint}
+	var err error
+	if l.secret, err = r.remote.credentials(r.opts.AuthFile); err != nil {
+		return link{}, &Error{Problem: Unauthorized, Repo: r.remote.name, Branch: r.branch, Detail: err.Error()}
+	}
+	if l.endpoint.Protocol == "file" {
 		if err := r.remote.checkGit(); err != nil {
-			return nil, &Error{Problem: Unreachable, Repo: r.remote.name, Branch: r.branch, Detail: err.Error()}
+			return link{}, &Error{Problem: Unreachable, Repo: r.remote.name, Branch: r.branch, Detail: err.Error()}
 		}
-		s.conn, err = file.DefaultClient.NewUploadPackSession(&endpoint, nil)
-		return s, s.wrap(ctx, err)
+		l.client = file.DefaultClient
+		return l, nil
 	}
 	roots, err := loadRoots(r.opts.CAFile)
 	if err != nil {
-		return nil, &Error{Problem: Unreachable, Repo: r.remote.name, Branch: r.branch, Detail: err.Error()}
+		return link{}, &Error{Problem: Unreachable, Repo: r.remote.name, Branch: r.branch, Detail: err.Error()}
 	}
-	s.http = &http.Transport{
+	l.http = &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		TLSHandshakeTimeout:   dialTimeout,
@@ -66,13 +86,11 @@ func (r *Repository) dial(ctx context.Context) (*session, error) {
 		TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:     true,
 	}
-	client := githttp.NewClient(&http.Client{Transport: stallGuard{next: s.http, limit: r.stall}})
-	var auth transport.AuthMethod // an untyped nil when there is nothing to show
-	if m := s.secret.method(); m != nil {
-		auth = m
+	l.client = githttp.NewClient(&http.Client{Transport: stallGuard{next: l.http, limit: r.stall}})
+	if m := l.secret.method(); m != nil {
+		l.auth = m // an untyped nil otherwise
 	}
-	s.conn, err = client.NewUploadPackSession(&endpoint, auth)
-	return s, s.wrap(ctx, err)
+	return l, nil
 }
 
 // close ends the conversation and the connections behind it.
@@ -80,45 +98,58 @@ func (s *session) close() {
 	if s.conn != nil {
 		_ = s.conn.Close() // what was read is complete or has failed already; a git process's exit code adds nothing
 	}
-	if s.http != nil {
-		s.http.CloseIdleConnections()
+	s.hangUp()
+}
+
+// hangUp closes the connections that nobody uses any more.
+func (l *link) hangUp() {
+	if l.http != nil {
+		l.http.CloseIdleConnections()
 	}
 }
 
 // head asks the server for the branch's commit.
 func (s *session) head(ctx context.Context) (plumbing.Hash, error) {
-	adv, err := s.conn.AdvertisedReferencesContext(ctx)
+	refs, err := s.refs(ctx)
 	if err != nil {
-		return plumbing.ZeroHash, s.wrap(ctx, err)
+		return plumbing.ZeroHash, err
 	}
-	s.adv = adv
-	if hash, ok := adv.References[plumbing.NewBranchReferenceName(s.branch).String()]; ok {
+	if hash, ok := refs[plumbing.NewBranchReferenceName(s.branch).String()]; ok {
 		return hash, nil
 	}
-	var branches []string
-	for name := range adv.References {
-		if short, ok := strings.CutPrefix(name, "refs/heads/"); ok {
-			branches = append(branches, short)
-		}
+	return plumbing.ZeroHash, &Error{Problem: BranchMissing, Repo: s.remote.name, Branch: s.branch, Branches: slices.Sorted(maps.Keys(branchesOf(refs)))}
+}
+
+// refs asks the server for all its references, by their full names.
+func (s *session) refs(ctx context.Context) (map[string]plumbing.Hash, error) {
+	adv, err := s.conn.AdvertisedReferencesContext(ctx)
+	if err != nil {
+		return nil, s.wrap(ctx, err)
 	}
-	slices.Sort(branches)
-	return plumbing.ZeroHash, &Error{Problem: BranchMissing, Repo: s.remote.name, Branch: s.branch, Branches: branches}
+	s.adv = adv
+	return adv.References, nil
 }
 
 // fetch stores the history of want in st, which already has the complete histories of haves. An error that is not an
 // *Error is about the files behind st.
-func (s *session) fetch(ctx context.Context, st storer.Storer, want plumbing.Hash, haves []plumbing.Hash) (err error) {
+func (s *session) fetch(ctx context.Context, st storer.Storer, want plumbing.Hash, haves []plumbing.Hash) error {
 	req := packp.NewUploadPackRequestFromCapabilities(s.adv.Capabilities)
 	req.Wants = []plumbing.Hash{want}
 	req.Haves = haves
+	_, err := s.receive(ctx, st, req)
+	return err
+}
+
+// receive stores what the server answers to req in st, and returns where it cut the history off. Errors are those of fetch.
+func (s *session) receive(ctx context.Context, st storer.Storer, req *packp.UploadPackRequest) (cut []plumbing.Hash, err error) {
 	if s.adv.Capabilities.Supports(capability.NoProgress) {
 		if err := req.Capabilities.Set(capability.NoProgress); err != nil {
-			return s.wrap(ctx, err)
+			return nil, s.wrap(ctx, err)
 		}
 	}
 	resp, err := s.conn.UploadPack(ctx, req)
 	if err != nil {
-		return s.wrap(ctx, err)
+		return nil, s.wrap(ctx, err)
 	}
 	defer func() {
 		if cerr := resp.Close(); err == nil {
@@ -134,17 +165,17 @@ func (s *session) fetch(ctx context.Context, st storer.Storer, want plumbing.Has
 	}
 	err = packfile.UpdateObjectStorage(st, pack)
 	if _, ok := errors.AsType[*fs.PathError](err); ok {
-		return err
+		return nil, err
 	}
-	return s.wrap(ctx, err)
+	return resp.Shallows, s.wrap(ctx, err)
 }
 
 // wrap turns what a transport returned into an Error without credentials, nil into nil.
-func (s *session) wrap(ctx context.Context, err error) error {
+func (l *link) wrap(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	e := &Error{Problem: Unreachable, Repo: s.remote.name, Branch: s.branch}
+	e := &Error{Problem: Unreachable, Repo: l.remote.name, Branch: l.branch}
 	var status *githttp.Err
 	var unexpected *plumbing.UnexpectedError
 	switch {
@@ -155,29 +186,52 @@ func (s *session) wrap(ctx context.Context, err error) error {
 		e.Problem = NotFound
 	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed):
 		e.Problem = Unauthorized
-		e.Detail = s.authDetail(err)
+		e.Detail = l.authDetail(err)
 		return e
 	case errors.As(err, &unexpected) && errors.As(unexpected.Err, &status):
 		e.Detail = "the server answered " + status.Response.Status
+		e.retryAfter = retryAfter(status.Response.Header)
+		e.patience = status.Response.StatusCode == http.StatusTooManyRequests || e.retryAfter > 0
 		return e
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		e.remedy = "give the file of the certificate authority that " + l.endpoint.Host + " uses"
 	}
 	if ctx.Err() != nil {
 		e.cause = ctx.Err()
 	}
-	e.Detail = oneLine(s.secret.scrub(err.Error()))
+	e.Detail = oneLine(l.secret.scrub(err.Error()))
 	return e
 }
 
 // authDetail says what to do; the server's own words about a refused login are often a page of HTML and are left out.
-func (s *session) authDetail(err error) string {
+func (l *link) authDetail(err error) string {
 	switch {
 	case errors.Is(err, transport.ErrAuthorizationFailed):
 		return "the server refuses these credentials access (403)"
-	case s.secret == credentials{}:
+	case l.secret == credentials{}:
 		return "the server asks for credentials (401) and none are given"
 	}
 	return "the server does not accept the credentials (401)"
 }
+
+// retryAfter reads how long the server asks to be left alone, 0 when it does not say: RFC 9110, section 10.2.3. A date is
+// compared with the server's own clock, which the answer carries.
+func retryAfter(h http.Header) time.Duration {
+	value := h.Get("Retry-After")
+	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
+		return time.Duration(min(max(seconds, 1), int64(maxRetryAfter/time.Second))) * time.Second
+	}
+	until, err := http.ParseTime(value)
+	now, nowErr := http.ParseTime(h.Get("Date"))
+	if err != nil || nowErr != nil {
+		return 0
+	}
+	return min(max(until.Sub(now), time.Second), maxRetryAfter)
+}
+
+// maxRetryAfter bounds what a server can ask for.
+const maxRetryAfter = time.Hour
 
 // maxDetail bounds what a server's answer may add to an error, in bytes.
 const maxDetail = 300
