@@ -47,28 +47,28 @@ func TestPlanText(t *testing.T) {
 			reason: "the same change on several members is told once, each difference by itself",
 			plan:   samplePlan(),
 			want: `
-Plan from 111111111111 to 222222222222: 1 to create, 3 to update, 1 to delete on 3 members
+Plan from 111111111111 to 222222222222: 1 to create on 1 member, 1 to update on 3 members, 1 to
+  delete on 1 member
 Digest sha256:abc
 
 Placements
   + web comes to aks-3: it matches
   - web leaves aks-4: it does not
 
-Objects
-  + create ConfigMap web/settings
-      on aks-3
-      placement web, web.yaml#2: as wished
-  - delete Namespace old
-      on aks-1
-      placement web, formerly web.yaml#2: as wished
-  ~ update Deployment.apps web/shop
-      on aks-1, aks-2
-      placement web, web.yaml#2: as wished
+On aks-1, aks-2: 1 to update
+  placement web: as wished
+    ~ update Deployment.apps web/shop (web.yaml#2)
         spec.replicas: 2 -> 3
         spec.paused: (none) -> true
-  ~ update Deployment.apps web/shop
-      on aks-3
-      placement web, web.yaml#2: as wished
+
+On aks-1: 1 to delete
+  placement web: as wished
+    - delete Namespace old (formerly web.yaml#2)
+
+On aks-3: 1 to create, 1 to update
+  placement web: as wished
+    + create ConfigMap web/settings (web.yaml#2)
+    ~ update Deployment.apps web/shop (web.yaml#2)
         spec.replicas: 1 -> 3
 
 Multi-cluster services
@@ -76,6 +76,27 @@ Multi-cluster services
 
 Risks
   ! DeleteNamespace: Namespace old is deleted on aks-1
+`,
+		},
+		"Wide": {
+			reason: "few of many members are named, long lines break at spaces, and what people wrote drives no terminal",
+			plan: Plan{Head: "22", Digest: "sha256:abc", Changes: onEach(100, Change{Action: apply.Create, APIVersion: "v1", Kind: "ConfigMap", Name: "a",
+				Placement: "web", Source: "\x1b[2Ja.yaml#1", Reason: strings.Repeat("word ", 25) + "\nend \u202e"}),
+				Risks: []Risk{{Kind: RiskNotice, Message: "read this later"}, {Kind: RiskConfirm, Message: "much is deleted"}}},
+			want: `
+Plan from nothing to 22: 1 to create on 100 members
+Digest sha256:abc
+
+On aks-001, aks-002, aks-003, aks-004, aks-005 … and 95 more (of 100): 1 to create
+  placement web: word word word word word word word word word word word word word word word word
+    word word word word word word word word word  end \u202e
+    + create ConfigMap a (␛[2Ja.yaml#1)
+
+Risks
+  ! Confirm: much is deleted
+  ! Notice: read this later
+  The line by which a commit message confirms it:
+    Gitfleet-Confirm: sha256:abc
 `,
 		},
 		"NoChange": {
@@ -109,7 +130,7 @@ Risks
 		})
 	}
 	var coloured strings.Builder
-	if err := samplePlan().Text(&coloured, true); err != nil || !strings.Contains(coloured.String(), "\x1b[31m- delete Namespace old\x1b[0m") {
+	if err := samplePlan().Text(&coloured, true); err != nil || !strings.Contains(coloured.String(), "\x1b[31m- delete Namespace old (formerly web.yaml#2)\x1b[0m") {
 		t.Errorf("a delete is not red (%v):\n%s", err, coloured.String())
 	}
 }

@@ -2,11 +2,13 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -34,14 +36,14 @@ func (p Plan) JSON(w io.Writer) error {
 }
 
 // Text writes p for a terminal: moved placements, changed objects, services, risks and errors, the same change on
-// several clusters once. color adds ANSI colours.
+// several clusters once. What people wrote cannot drive the terminal. color adds ANSI colours.
 func (p Plan) Text(w io.Writer, color bool) error {
 	t := &planText{color: color}
 	t.header(p)
 	t.moves(p.Moves)
 	t.changes(p.Changes)
 	t.services(p.Services)
-	t.risks(p.Risks)
+	t.risks(p)
 	t.errors(p)
 	_, err := w.Write(t.b.Bytes())
 	return err
@@ -72,61 +74,81 @@ func (t *planText) printf(format string, args ...any) { fmt.Fprintf(&t.b, format
 
 func (t *planText) title(s string) { t.printf("\n%s\n", t.paint(bold, s)) }
 
+// columns is how wide a line gets where it can be broken at a space.
+const columns = 100
+
+// line prints s, which people may have written, indented and broken into lines; sgr colours it, "" does not.
+func (t *planText) line(indent int, sgr, s string) {
+	margin := strings.Repeat(" ", indent)
+	for i, part := range broken(sentence(s), columns-indent, columns-indent-2) {
+		if i == 1 {
+			margin += "  "
+		}
+		if sgr != "" {
+			part = t.paint(sgr, part)
+		}
+		t.printf("%s%s\n", margin, part)
+	}
+}
+
+// broken cuts s at spaces, which go, into a line of at most first characters and more of at most others. What has no space stays whole.
+func broken(s string, first, others int) []string {
+	var lines []string
+	line, width := "", first
+	for i, word := range strings.Split(s, " ") {
+		switch {
+		case i == 0:
+			line = word
+		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) <= width:
+			line += " " + word
+		default:
+			lines = append(lines, line)
+			line, width = word, others
+		}
+	}
+	return append(lines, line)
+}
+
 func (t *planText) header(p Plan) {
 	base := "nothing"
 	if p.Base != "" {
 		base = shortCommit(p.Base)
 	}
-	t.printf("Plan from %s to %s: ", base, shortCommit(p.Head))
+	between := fmt.Sprintf("Plan from %s to %s: ", base, shortCommit(p.Head))
 	if len(p.Errors) > 0 {
-		t.printf("%s\n", t.paint(red, count(len(p.Errors), "error")+", nothing would be applied"))
+		t.line(0, red, between+count(len(p.Errors), "error")+", nothing would be applied")
 		return
 	}
-	clusters, done := map[string]bool{}, map[apply.Action]int{}
-	for _, c := range p.Changes {
-		clusters[c.Cluster] = true
-		done[c.Action]++
-	}
-	if len(p.Changes) == 0 {
-		t.printf("no change on any member")
-	} else {
-		t.printf("%d to create, %d to update, %d to delete on %s",
-			done[apply.Create], done[apply.Update], done[apply.Delete], count(len(clusters), "member"))
-	}
-	t.printf("\nDigest %s\n", p.Digest)
+	t.line(0, "", between+cmp.Or(extentOf(p).objects(toDo, "member"), "no change on any member"))
+	t.printf("Digest %s\n", visible(p.Digest))
 }
 
 func (t *planText) moves(moves []Move) {
 	if len(moves) > 0 {
 		t.title("Placements")
 	}
-	for _, m := range moves {
-		line := t.paint(green, fmt.Sprintf("+ %s comes to %s", m.Placement, m.Cluster))
+	for _, m := range shareMoves(moves) {
+		sign, verb, sgr := "+", "comes to", green
 		if m.Action == Lose {
-			line = t.paint(red, fmt.Sprintf("- %s leaves %s", m.Placement, m.Cluster))
+			sign, verb, sgr = "-", "leaves", red
 		}
-		t.printf("  %s: %s\n", line, m.Reason)
+		t.line(2, sgr, fmt.Sprintf("%s %s %s %s: %s", sign, m.Placement, verb, someOf(m.clusters, mostNamed, visible), m.Reason))
 	}
 }
 
-// changes prints what happens to each object once, with the clusters on which the very same happens.
+// mostNamed is how many clusters are named where many are alike.
+const mostNamed = 5
+
+// changes prints what happens to each object once, below the clusters on which the very same happens.
 func (t *planText) changes(changes []Change) {
-	if len(changes) > 0 {
-		t.title("Objects")
-	}
-	var order []Change // with an empty Cluster
-	clusters := map[Change][]string{}
-	for _, c := range changes {
-		on := c.Cluster
-		c.Cluster = ""
-		if _, seen := clusters[c]; !seen {
-			order = append(order, c)
+	for _, c := range chapters(share(changes)) {
+		t.title(fmt.Sprintf("On %s: %s", someOf(c.clusters, mostNamed, visible), c.tally().words(toDo)))
+		for _, p := range c.paragraphs {
+			t.line(2, "", p.title())
+			for _, change := range p.changes {
+				t.change(change.Change)
+			}
 		}
-		clusters[c] = append(clusters[c], on)
-	}
-	slices.SortStableFunc(order, func(a, b Change) int { return a.Ref().Compare(b.Ref()) })
-	for _, c := range order {
-		t.change(c, clusters[c])
 	}
 }
 
@@ -139,23 +161,17 @@ func (c Change) Ref() api.Ref {
 	return api.Ref{Group: gv.Group, Kind: c.Kind, Namespace: c.Namespace, Name: c.Name}
 }
 
-func (t *planText) change(c Change, clusters []string) {
-	mark, sgr, source := "~", yellow, c.Source
+func (t *planText) change(c Change) {
+	mark, sgr := "~", yellow
 	switch c.Action {
 	case apply.Create:
 		mark, sgr = "+", green
 	case apply.Delete:
-		mark, sgr, source = "-", red, "formerly "+c.Source
+		mark, sgr = "-", red
 	}
-	slices.Sort(clusters)
-	t.printf("  %s\n", t.paint(sgr, fmt.Sprintf("%s %s %s", mark, c.Action, c.Ref())))
-	t.printf("      on %s\n", strings.Join(clusters, ", "))
-	t.printf("      placement %s, %s: %s\n", c.Placement, source, c.Reason)
-	if c.Diff == "" {
-		return
-	}
-	for _, line := range strings.Split(c.Diff, "\n") {
-		t.printf("        %s\n", line)
+	t.line(4, sgr, mark+" "+c.title())
+	for _, field := range c.fields() {
+		t.line(8, "", field)
 	}
 }
 
@@ -164,16 +180,19 @@ func (t *planText) services(services []ServiceChange) {
 		t.title("Multi-cluster services")
 	}
 	for _, s := range services {
-		t.printf("  %s %s/%s: %s\n", s.Action, s.Namespace, s.Name, s.Reason)
+		t.line(2, "", fmt.Sprintf("%s %s/%s: %s", s.Action, s.Namespace, s.Name, s.Reason))
 	}
 }
 
-func (t *planText) risks(risks []Risk) {
-	if len(risks) > 0 {
+func (t *planText) risks(p Plan) {
+	if len(p.Risks) > 0 {
 		t.title("Risks")
 	}
-	for _, r := range risks {
-		t.printf("  %s %s\n", t.paint(red, "! "+r.Kind+":"), r.Message)
+	for _, r := range rankedRisks(p.Risks) {
+		t.line(2, red, "! "+r.Kind+": "+r.Message)
+	}
+	if trailer := p.trailer(); trailer != "" {
+		t.printf("  The line by which a commit message confirms it:\n    %s\n", visible(trailer))
 	}
 }
 
@@ -182,6 +201,6 @@ func (t *planText) errors(p Plan) {
 		t.title("Errors")
 	}
 	for _, e := range p.Errors {
-		t.printf("  %s\n", t.paint(red, oneLine(e.Error())))
+		t.line(2, red, e.Error())
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -69,7 +70,7 @@ It exits with 0 when nothing would change, with 2 when something would, and with
 	flags.StringArrayVar(&o.kubeconfigs, "kubeconfig", nil, "kubeconfig file, or directory of them, with a context for each member; may be given again")
 	flags.BoolVar(&o.offline, "offline", false, "ask no cluster")
 	flags.DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long members may take to answer")
-	flags.StringVarP(&o.output, "output", "o", "text", "text or json")
+	flags.StringVarP(&o.output, "output", "o", "text", "text, markdown (a comment that fits any forge) or json")
 	flags.StringVar(&o.color, "color", "auto", "auto, always or never")
 	return cmd
 }
@@ -82,8 +83,8 @@ func (o planOptions) validate() error {
 		return errors.New("--offline asks no cluster: leave out --kubeconfig, or --offline")
 	case o.timeout <= 0:
 		return fmt.Errorf("--timeout %s: must be positive", o.timeout)
-	case o.output != "text" && o.output != "json":
-		return fmt.Errorf("--output %q: want text or json", o.output)
+	case o.output != "text" && o.output != "markdown" && o.output != "json":
+		return fmt.Errorf("--output %q: want text, markdown or json", o.output)
 	case o.color != "auto" && o.color != "always" && o.color != "never":
 		return fmt.Errorf("--color %q: want auto, always or never", o.color)
 	}
@@ -107,11 +108,7 @@ func runPlan(cmd *cobra.Command, o planOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	if o.output == "json" {
-		err = plan.JSON(cmd.OutOrStdout())
-	} else {
-		err = plan.Text(cmd.OutOrStdout(), useColor(o.color))
-	}
+	err = printPlan(cmd.OutOrStdout(), plan, o)
 	if blocked(plan) {
 		fmt.Fprintln(cmd.ErrOrStderr(), "error: not everything could be planned, see the risks: --repo, --ref and --path must say what they say to the gitfleet that runs")
 	}
@@ -124,6 +121,17 @@ func runPlan(cmd *cobra.Command, o planOptions) (err error) {
 		return exitCode(exitChanges)
 	}
 	return nil
+}
+
+func printPlan(w io.Writer, plan report.Plan, o planOptions) error {
+	switch o.output {
+	case "json":
+		return plan.JSON(w)
+	case "markdown":
+		_, err := io.WriteString(w, plan.Markdown(report.LongestComment, report.MarkdownOptions{Offline: o.offline}))
+		return err
+	}
+	return plan.Text(w, useColor(o.color))
 }
 
 // blocked tells whether the plan says nothing of a placement, because its inventory is not of this repository and branch.
