@@ -16,11 +16,15 @@ const (
 	StateError   State = "error"
 )
 
-// The contexts of the statuses. Those of single clusters are ContextApply + "/" + the cluster's name.
+// StatusName is the name under which gitfleet speaks unless it is given another one: several that follow directories of one
+// repository need one each.
+const StatusName = "gitfleet"
+
+// The contexts of the statuses under that name. Those of single clusters go on after a slash: "gitfleet/apply/aks-member-1".
 const (
-	ContextPlan     = "gitfleet/plan"
-	ContextApply    = "gitfleet/apply"
-	ContextServices = "gitfleet/services"
+	ContextPlan     = StatusName + "/plan"
+	ContextApply    = StatusName + "/apply"
+	ContextServices = StatusName + "/services"
 )
 
 // CommitStatus is one line that a forge shows at a commit: at most one for each context.
@@ -44,9 +48,10 @@ type PullRequest struct {
 	ID    string // as people write it without its sign: "12"; of a repository without a forge the branch
 	Title string // as its author wrote it: untrusted
 	URL   string
-	Head  string // commit that is to be merged, and that the status goes to
+	Head  string // commit that is to be merged, and that the status goes to; empty for the moments in which a forge prepares it
 	// HeadRef and MergeRef name in the base repository what can be fetched: the head, "refs/pull/12/head", and the forge's
-	// merge of it into its base, "refs/pull/12/merge". MergeRef is empty where the forge makes none, or cannot.
+	// merge of it into its base, "refs/pull/12/merge". MergeRef is empty where the forge makes none, or cannot. Forges make
+	// the merge in the background and leave an old one where a new one conflicts: it counts only when Head is its parent.
 	HeadRef  string
 	MergeRef string
 	Fork     bool // the head comes from another repository, so from somebody who may have no rights here
@@ -59,9 +64,10 @@ type Forge interface {
 	// Statuses returns what commit shows, one for each context, sorted by context. A commit that the forge does not have is
 	// an error; one without statuses is not.
 	Statuses(ctx context.Context, commit string) ([]CommitStatus, error)
-	// SetStatus shows s at commit, in place of what it has for the context.
+	// SetStatus shows s at commit, in place of what it has for the context. A forge may keep the description of a pending
+	// status that is pending already.
 	SetStatus(ctx context.Context, commit string, s CommitStatus) error
-	// PullRequests returns all open pull requests into branch, sorted by ID. The answer is complete or an error.
+	// PullRequests returns all open pull requests into branch, sorted by ID, numbers by their value. The answer is complete or an error.
 	PullRequests(ctx context.Context, branch string) ([]PullRequest, error)
 	// Comment makes body, Markdown of at most LongestComment bytes, gitfleet's one comment on a pull request. It changes the
 	// one that is there, which it recognises by a mark that is not shown and by its author, and writes nothing when that says

@@ -1,5 +1,5 @@
-// Package web serves what gitfleet knows over HTTP: a status page for people, /status.json for programs, /metrics,
-// /healthz and /readyz. It also holds the client that `gitfleet get` asks with.
+// Package web serves what gitfleet knows over HTTP: a status page for people, /status.json for programs, badges, /metrics,
+// /healthz and /readyz. It takes webhooks, and holds the client that `gitfleet get` asks with.
 package web
 
 import (
@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -22,25 +23,47 @@ const statusPath = "/status.json"
 
 // server answers from the newest report.
 type server struct {
-	latest func() report.Report
-	now    func() time.Time
-	ready  atomic.Bool // has been ready: what was learned since the start is not lost by a member going away
+	latest      func() report.Report
+	now         func() time.Time
+	badgeTokens *secretFile // nil when badges are for everybody
+	ready       atomic.Bool // has been ready: what was learned since the start is not lost by a member going away
 }
 
-// NewServer returns the handler for everything that `gitfleet run` serves. latest returns the newest report; it is
-// called for each request, from any goroutine, and must not block.
-func NewServer(latest func() report.Report) http.Handler {
-	return newServer(latest, time.Now)
+// Options says what is served.
+type Options struct {
+	// Latest returns the newest report. It is called for each request, from any goroutine, and must not block.
+	Latest func() report.Report
+	// BadgeTokenFile holds the tokens of which a badge's address needs one, one a line. Without it badges are for everybody.
+	BadgeTokenFile string
+	// HookSecretFile holds the secrets of which a webhook's sender must know one, one a line. Without it there are no webhooks.
+	HookSecretFile string
+	// Look asks for a look at the repository. It is called for each webhook, from any goroutine, and must not block.
+	Look func()
+	// Log hears when one of the files cannot be read.
+	Log *slog.Logger
 }
 
-func newServer(latest func() report.Report, now func() time.Time) http.Handler {
-	s := &server{latest: latest, now: now}
+// NewServer returns the handler for everything that `gitfleet run` serves.
+func NewServer(o Options) http.Handler { return newServer(o, time.Now) }
+
+func newServer(o Options, now func() time.Time) http.Handler {
+	s := &server{latest: o.Latest, now: now}
+	if o.BadgeTokenFile != "" {
+		s.badgeTokens = &secretFile{path: o.BadgeTokenFile, log: o.Log}
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.page)
 	mux.HandleFunc("GET "+statusPath, s.status)
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
-	mux.Handle("GET /metrics", metrics(latest))
+	mux.Handle("GET /metrics", metrics(o.Latest))
+	mux.HandleFunc("GET /badge/{name...}", s.badge)
+	if o.HookSecretFile != "" {
+		h := hook{secrets: &secretFile{path: o.HookSecretFile, log: o.Log}, look: o.Look}
+		for sender, read := range schemes() {
+			mux.HandleFunc("POST /hook/"+sender, h.receive(read))
+		}
+	}
 	return harden(mux)
 }
 
@@ -57,17 +80,22 @@ func harden(next http.Handler) http.Handler {
 	})
 }
 
-// status serves the report. The ETag lets a client that asks often transfer it only when it changed.
+// status serves the report.
 func (s *server) status(w http.ResponseWriter, r *http.Request) {
 	body, err := json.MarshalIndent(s.latest(), "", "  ")
 	if err != nil {
 		http.Error(w, "the report cannot be encoded: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
+	w.Header().Set("Content-Type", "application/json")
+	serveTagged(w, r, append(body, '\n'))
+}
+
+// serveTagged serves body with an ETag, so that a client that asks often transfers it only when it changed.
+func serveTagged(w http.ResponseWriter, r *http.Request, body []byte) {
 	sum := sha256.Sum256(body)
 	w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)
-	w.Header().Set("Content-Type", "application/json")
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(append(body, '\n')))
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 }
 
 // healthz tells that the process serves requests.

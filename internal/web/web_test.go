@@ -61,7 +61,7 @@ func shop() report.Report {
 }
 
 func handler(r report.Report) http.Handler {
-	return newServer(func() report.Report { return r }, func() time.Time { return start.Add(90 * time.Second) })
+	return newServer(Options{Latest: func() report.Report { return r }}, func() time.Time { return start.Add(90 * time.Second) })
 }
 
 func get(t *testing.T, h http.Handler, path string, header ...string) *httptest.ResponseRecorder {
@@ -92,7 +92,7 @@ func TestStatusRoundTrip(t *testing.T) {
 
 func TestStatusETag(t *testing.T) {
 	r := shop()
-	h := newServer(func() report.Report { return r }, time.Now)
+	h := newServer(Options{Latest: func() report.Report { return r }}, time.Now)
 	first := get(t, h, "/status.json")
 	tag := first.Header().Get("ETag")
 	if first.Code != http.StatusOK || tag == "" || first.Header().Get("Content-Type") != "application/json" {
@@ -170,7 +170,7 @@ func TestFetchStatusFromNobody(t *testing.T) {
 
 func TestReadyz(t *testing.T) {
 	r := report.Report{SourceErr: "unreachable"}
-	h := newServer(func() report.Report { return r }, time.Now)
+	h := newServer(Options{Latest: func() report.Report { return r }}, time.Now)
 	want := func(code int, words string) {
 		t.Helper()
 		w := get(t, h, "/readyz")
