@@ -46,13 +46,18 @@ var technologies = []struct {
 		reason:   "only the azure provider speaks to Azure",
 	},
 	{
-		prefixes: []string{"github.com/google/go-github/"},
+		prefixes: []string{"github.com/google/go-github/", "github.com/bradleyfalzon/ghinstallation/"},
 		allowed:  []string{"report/github"},
 		reason:   "a forge's SDK stays in the folder that names the forge",
 	},
 	{
 		prefixes: []string{"gitlab.com/gitlab-org/"},
 		allowed:  []string{"report/gitlab"},
+		reason:   "a forge's SDK stays in the folder that names the forge",
+	},
+	{
+		prefixes: []string{"code.gitea.io/"},
+		allowed:  []string{"report/gitea"},
 		reason:   "a forge's SDK stays in the folder that names the forge",
 	},
 	{
