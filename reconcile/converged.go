@@ -65,7 +65,7 @@ const attempts = 3
 // every member has converged, is out of reach, keeps failing, or holds what will not become healthy.
 func (l *Loop) stuck() bool {
 	if l.source.fetchErr != nil || len(l.source.refused) > 0 || len(l.schedule.errs) > 0 {
-		return true
+		return l.toldForge()
 	}
 	if l.wish == nil || l.wish.Revision.Commit != l.source.head.Commit {
 		return l.source.render.failures >= attempts
@@ -75,7 +75,7 @@ func (l *Loop) stuck() bool {
 			return false
 		}
 	}
-	return !l.services.provide.running && l.toldHub(l.Report())
+	return !l.services.provide.running && l.toldHub(l.Report()) && l.toldForge()
 }
 
 // pending tells whether m may still make progress by itself.

@@ -38,6 +38,8 @@ type repository struct {
 	broken  error // what Build answers
 
 	confirmed map[string][]string // plan digests by commit
+	parted    string              // where every pull request began
+	parents   map[string][]string // of merges that a forge made
 }
 
 func (r *repository) breakRendering(err error) {
@@ -302,13 +304,17 @@ func testOptions(repo *repository, f fakeFleet, store *Store) Options {
 }
 
 // startLoop starts a loop over fakes; it ends with the test, or when the returned function is called.
-func startLoop(t *testing.T, repo *repository, f fakeFleet, dir string) (*Loop, func()) {
+func startLoop(t *testing.T, repo *repository, f fakeFleet, dir string, change ...func(*Options)) (*Loop, func()) {
 	t.Helper()
 	store, err := OpenStore(dir, "fleet")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := New(testOptions(repo, f, store))
+	opt := testOptions(repo, f, store)
+	for _, c := range change {
+		c(&opt)
+	}
+	l := New(opt)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
@@ -368,4 +374,28 @@ func ns(name string) string {
 
 func config(namespace, name, value string) string {
 	return fmt.Sprintf("{apiVersion: v1, kind: ConfigMap, metadata: {namespace: %s, name: %s}, data: {value: %q}}", namespace, name, value)
+}
+
+// FetchRef implements ReviewRepository: a reference is named as its commit.
+func (r *repository) FetchRef(_ context.Context, ref string) (source.Revision, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.commits[ref]; !ok {
+		return source.Revision{}, fmt.Errorf("no reference %s", ref)
+	}
+	return source.Revision{Commit: ref}, r.err
+}
+
+// MergeBase implements ReviewRepository: all went apart where the test says.
+func (r *repository) MergeBase(context.Context, string, string) (source.Revision, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return source.Revision{Commit: r.parted}, r.err
+}
+
+// Parents implements ReviewRepository.
+func (r *repository) Parents(_ context.Context, commit string) ([]string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.parents[commit], r.err
 }

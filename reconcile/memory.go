@@ -27,9 +27,14 @@ import (
 // memory is what the loop remembers between runs for members that cannot be asked now. It is a convenience, never the
 // truth: members' inventories overrule it, and losing the file loses nothing that a reachable fleet does not know.
 type memory struct {
-	Instance   string                     `json:"instance"`            // who this process is, to others that find its claims on members
-	Applied    source.Revision            `json:"applied,omitzero"`    // the revision in force
-	Confirmed  []string                   `json:"confirmed,omitempty"` // plan digests that people confirmed on the way to it
+	Instance string          `json:"instance"`         // who this process is, to others that find its claims on members
+	Applied  source.Revision `json:"applied,omitzero"` // the revision in force
+	Since    time.Time       `json:"since,omitzero"`   // when it was put in force
+	// Commits are those that were the newest when the repository was looked at, the newest first; replaced whole.
+	Commits   []commitMemory `json:"commits,omitempty"`
+	Confirmed []string       `json:"confirmed,omitempty"` // plan digests that people confirmed on the way to it
+	// Reviewed are the plans of pull requests, the newest last; replaced whole.
+	Reviewed   []reviewed                 `json:"reviewed,omitempty"`
 	Placements map[string]placementMemory `json:"placements"`
 	Members    map[string]memberMemory    `json:"members"`
 }
@@ -170,7 +175,9 @@ func replace(path string, data []byte) error {
 }
 
 func (m memory) clone() memory {
-	c := memory{Instance: m.Instance, Applied: m.Applied, Confirmed: slices.Clone(m.Confirmed), Placements: map[string]placementMemory{}, Members: map[string]memberMemory{}}
+	c := m
+	c.Confirmed = slices.Clone(m.Confirmed)
+	c.Placements, c.Members = map[string]placementMemory{}, map[string]memberMemory{}
 	for name, p := range m.Placements {
 		p.Clusters, p.Obsolete, p.Waiting = slices.Clone(p.Clusters), slices.Clone(p.Obsolete), slices.Clone(p.Waiting)
 		p.Scores, p.Unmatched = maps.Clone(p.Scores), maps.Clone(p.Unmatched)

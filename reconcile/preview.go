@@ -146,7 +146,9 @@ func (p prospect) foreseen() ([]foreseen, []report.Risk) {
 	for _, cluster := range slices.Sorted(maps.Keys(p.views)) {
 		v := p.views[cluster]
 		if v.unseen != "" {
-			found = append(found, report.Risk{Kind: report.RiskUnseen, Message: fmt.Sprintf("member %s was planned from Git alone: %s", cluster, v.unseen)})
+			if len(p.before.targets[cluster])+len(p.after.targets[cluster]) > 0 {
+				found = append(found, report.Risk{Kind: report.RiskUnseen, Message: fmt.Sprintf("member %s was planned from Git alone: %s", cluster, v.unseen)})
+			}
 			for _, c := range changesOn(cluster, p.before, p.after, diff) {
 				list = append(list, foreseen{Change: c})
 			}

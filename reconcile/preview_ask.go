@@ -116,6 +116,7 @@ func (f *foreseen) heed(answer apply.Preview, wanted map[api.Ref]owned, mask *re
 		f.Reason += "; deleted and created anew"
 		return object(report.RiskRecreate, "deleted and created anew, as its annotation allows, since "+strings.Join(answer.Recreate, ", ")+" cannot be changed")
 	case answer.Live != nil && f.Action == apply.Create:
+		f.Action = apply.Update
 		f.Reason += "; it exists there already, and is adopted"
 		if answer.Live.GetLabels()[api.ApplySetPartOfLabel] == "" {
 			return object(report.RiskAdopt, "exists there, and gitfleet did not create it: it is adopted, and what the manifest names is overwritten")

@@ -88,7 +88,7 @@ func TestPreview(t *testing.T) {
 	})
 	head := append(slices.Clone(members), ns("web"), placeOn("web", "e"), config("web", "a", "1"), config("web", "b", "2"), config("web", "new", "1"))
 	want := `east update ConfigMap web/b web: changed data.value: "1" -> "2"
-east create ConfigMap web/new web: new object; it exists there already, and is adopted
+east update ConfigMap web/new web: new object; it exists there already, and is adopted
 east delete ConfigMap web/gone web: no longer rendered
 west update ConfigMap web/b web: changed data.value: "1" -> "2"
 west create ConfigMap web/new web: new object

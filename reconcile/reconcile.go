@@ -107,6 +107,9 @@ type Options struct {
 	SourceChanged <-chan struct{}
 	Verify        time.Duration   // in which every object is verified by a dry run once; 0 for never
 	Threshold     apply.Threshold // how much may be deleted before a person must confirm it
+	Forge         report.Forge    // nil where nobody is told about commits
+	Statuses      StatusOptions
+	Reviews       ReviewOptions
 	Log           *slog.Logger
 }
 
@@ -142,6 +145,8 @@ type Loop struct {
 	version int  // counts changes of what all members' plans depend on
 
 	requests []request // for a look ahead
+	forge    forge
+	reviews  reviews
 
 	publish    worker
 	published  string // digest of the report that was last published
@@ -187,8 +192,10 @@ func (l *Loop) Run(ctx context.Context) {
 // RunOnce reconciles until the fleet has converged on the newest revision, or until nothing more will happen without a
 // person. It returns an error wrapping ErrNotConverged in the second case and when ctx ends.
 func (l *Loop) RunOnce(ctx context.Context) error {
-	l.run(ctx, func(r report.Report) bool { return l.source.looked && (r.Converged && l.toldHub(r) || l.stuck()) })
-	if r := l.Report(); !r.Converged || r.HubErr != "" {
+	l.run(ctx, func(r report.Report) bool {
+		return l.source.looked && (r.Converged && l.toldHub(r) && l.toldForge() || l.stuck())
+	})
+	if r := l.Report(); !r.Converged || r.HubErr != "" || r.ForgeErr != "" {
 		return ErrNotConverged
 	}
 	return nil
@@ -242,13 +249,19 @@ func (l *Loop) due() (first time.Time, ok bool) {
 	if !l.schedule.wake.IsZero() {
 		consider(l.schedule.wake)
 	}
+	if at, ok := l.statusesDue(); ok {
+		consider(at)
+	}
+	if at, ok := l.reviewsDue(); ok {
+		consider(at)
+	}
 	if l.opt.Hub != nil && l.published == "" || l.guard.waiting || len(l.requests) > 0 {
 		consider(l.started.Add(acquaintance))
 	}
 	if l.schedule.pending != "" {
 		consider(l.acquaintedBy())
 	}
-	workers := []*worker{&l.source.render, &l.services.provide, &l.publish}
+	workers := []*worker{&l.source.render, &l.services.provide, &l.publish, &l.forge.tell, &l.reviews.poll, &l.reviews.work, &l.reviews.tracing}
 	for _, m := range l.members {
 		workers = append(workers, &m.open, &m.prepare, &m.status)
 		for i := range m.lanes {
@@ -303,14 +316,18 @@ func (l *Loop) step(ctx context.Context, now time.Time) (told bool) {
 		l.openRemembered(ctx, now)
 	}
 	l.answerRequests(now)
+	l.review(ctx, now)
 	if !l.tells(now) {
 		return false
 	}
 	l.stale.report, l.news = false, false
 	r := l.buildReport(now)
+	l.recordCommits(r)
+	r.Commits = l.seenCommits()
 	l.status.Store(&r)
 	l.tellConverged(r)
 	l.publishReport(ctx, r)
+	l.startTelling(ctx, now)
 	return true
 }
 

@@ -49,6 +49,7 @@ func (l *Loop) startSource(ctx context.Context) {
 			select {
 			case <-timer.C:
 			case <-l.opt.SourceChanged:
+				l.post(ctx, func() { l.reviews.look = true })
 			case <-ctx.Done():
 			}
 			timer.Stop()
@@ -228,6 +229,9 @@ func (l *Loop) inForce() string {
 func (l *Loop) adopt(w *wish) {
 	if w.Revision.Commit == l.memory.Applied.Commit {
 		w.confirmed = slices.Compact(slices.Sorted(slices.Values(slices.Concat(w.confirmed, l.memory.Confirmed))))
+	} else {
+		l.memory.Since = time.Now()
+		l.forgetSuccess(w.Revision.Commit)
 	}
 	l.wish, l.news = w, true
 	l.version++

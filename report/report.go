@@ -26,6 +26,7 @@ type Report struct {
 	Errors     []render.ManifestError `json:"errors,omitempty"`      // author errors of Head; then Applied is older
 	Notices    []render.ManifestError `json:"notices,omitempty"`     // of Applied: probably mistakes, though no errors
 	HubErr     string                 `json:"hubError,omitempty"`    // why the hub does not show this
+	ForgeErr   string                 `json:"forgeError,omitempty"`  // why commits and pull requests do not show this
 	Converged  bool                   `json:"converged"`             // everything of Applied is in place and healthy
 	Digest     string                 `json:"digest,omitempty"`      // of what every cluster shall hold; as `gitfleet plan` prints it
 	Confirm    *Confirmation          `json:"confirm,omitempty"`     // what a person must confirm; nil when nothing waits for that
@@ -35,9 +36,17 @@ type Report struct {
 	Unplaced   []Unplaced             `json:"unplaced,omitempty"`    // objects of Applied that no placement selects, by ref
 	Members    []Member               `json:"members"`
 	Placements []Placement            `json:"placements"`
+	Commits    []Commit               `json:"commits,omitempty"` // the newest ones of the branch that were seen, newest first
 	Exports    []Export               `json:"serviceExports"`
 	Imports    []Import               `json:"serviceImports"`
 	Services   []Service              `json:"multiClusterServices"`
+}
+
+// Commit is a commit that was the newest of the branch when gitfleet looked, and what became of it.
+type Commit struct {
+	source.Revision
+	Seen     time.Time      `json:"seen"`
+	Statuses []CommitStatus `json:"statuses"` // as a forge shows them, if there is one
 }
 
 // Confirmation asks for a person's word in Git.

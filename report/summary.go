@@ -23,6 +23,9 @@ func Summary(r Report) string {
 	if r.HubErr != "" {
 		fmt.Fprintf(&b, "hub: %s\n", oneLine(r.HubErr))
 	}
+	if r.ForgeErr != "" {
+		fmt.Fprintf(&b, "forge: %s\n", oneLine(r.ForgeErr))
+	}
 	if r.Confirm != nil {
 		fmt.Fprintf(&b, "waits for a person: %s\n", oneLine(r.Confirm.Message))
 	}

@@ -31,6 +31,7 @@ type table struct {
 	columns  []string // of every cell of a row, in order; the leading ones identify the object
 	wide     []string // those of columns that only -o wide shows
 	optional []string // those of columns that are left out where they would be empty
+	ordered  bool     // rows come in an order of their own, instead of being sorted
 	rows     func(r Report, now time.Time) [][]string
 	list     func(r Report) any
 }
@@ -75,6 +76,14 @@ func tables() []table {
 			wide:    []string{"MESSAGE"},
 			rows:    serviceRows,
 			list:    func(r Report) any { return orEmpty(r.Services) },
+		},
+		{
+			names:   []string{"commits", "commit"},
+			columns: []string{"COMMIT", "AGE", "APPLY", "SERVICES", "PLAN", "SUBJECT", "MESSAGE"},
+			wide:    []string{"SERVICES", "PLAN"},
+			ordered: true,
+			rows:    commitRows,
+			list:    func(r Report) any { return orEmpty(r.Commits) },
 		},
 	}
 }
@@ -124,7 +133,9 @@ func Table(w io.Writer, r Report, kind string, wide bool, now time.Time) error {
 		_, err := fmt.Fprintf(w, "No %s found\n", t.names[0])
 		return err
 	}
-	slices.SortFunc(rows, slices.Compare)
+	if !t.ordered {
+		slices.SortFunc(rows, slices.Compare)
+	}
 	// kubectl's own settings, k8s.io/cli-runtime/pkg/printers: cells of at least 6, padded by 3.
 	tab := tabwriter.NewWriter(w, 6, 4, 3, ' ', 0)
 	shown := t.shown(rows, wide)

@@ -172,7 +172,7 @@ func TestTableOfNothing(t *testing.T) {
 }
 
 func TestUnknownKindListsTheKnown(t *testing.T) {
-	const want = `unknown kind "pods": use one of placements, clusterresourceplacements, resourceplacements, members, serviceexports, serviceimports, multiclusterservices`
+	const want = `unknown kind "pods": use one of placements, clusterresourceplacements, resourceplacements, members, serviceexports, serviceimports, multiclusterservices, commits`
 	if err := Table(&strings.Builder{}, Report{}, "pods", false, noon); err == nil || err.Error() != want {
 		t.Errorf("Table says %v, want %s", err, want)
 	}

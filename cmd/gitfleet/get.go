@@ -15,7 +15,7 @@ import (
 func newGet() *cobra.Command {
 	var server, output string
 	cmd := &cobra.Command{
-		Use:   "get placements|members|serviceexports|serviceimports|multiclusterservices",
+		Use:   "get placements|members|serviceexports|serviceimports|multiclusterservices|commits",
 		Short: "Print what the running gitfleet knows, as kubectl would",
 		Long: `Print what the running gitfleet knows, as kubectl would. Names of kinds are taken in the singular and short, too;
 clusterresourceplacements (crp) and resourceplacements (rp) are one kind of placements only. With -o json or yaml,

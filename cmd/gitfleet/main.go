@@ -40,7 +40,7 @@ func thrift() {
 const (
 	exitOK      = 0
 	exitError   = 1
-	exitChanges = 2 // `plan`: there is something to do
+	exitChanges = 2 // `plan`: there is something to do; `badge --exit-code`: not everything is in place
 )
 
 // exitCode is an error that only says how to exit: everything a person needs has been printed.
@@ -83,6 +83,6 @@ members export.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())
 	})
-	root.AddCommand(newRun(), newPlan(), newRender(), newGet(), newExplain(), newSchedule(), newVersion(), newRenderChild())
+	root.AddCommand(newRun(), newPlan(), newRender(), newGet(), newBadge(), newExplain(), newSchedule(), newVersion(), newRenderChild())
 	return root
 }

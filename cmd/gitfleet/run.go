@@ -36,6 +36,9 @@ type runOptions struct {
 	loadBalancer  string
 	dialMap       string
 	listen        string
+	hookSecrets   string
+	badgeTokens   string
+	forge         forgeOptions
 	stateDir      string
 	interval      time.Duration
 	once          bool
@@ -88,7 +91,10 @@ context of the same name in the files or directories given by --kubeconfig. No k
 	flags.StringVar(&o.hubContext, "hub-context", "", "context in --hub-kubeconfig (default its current one)")
 	flags.StringVar(&o.loadBalancer, "load-balancer", loadBalancerNone, "what serves MultiClusterServices: none, or local for a proxy on this machine")
 	flags.StringVar(&o.dialMap, "local-dial-map", "", "for --load-balancer local: reach endpoint networks elsewhere, as FROM=TO[,FROM=TO] in CIDR form; then nothing else is dialled")
-	flags.StringVar(&o.listen, "listen", "127.0.0.1:8484", "address for the status page, /status.json, /metrics, /healthz and /readyz; empty for none")
+	flags.StringVar(&o.listen, "listen", "127.0.0.1:8484", "address for the status page, /status.json, /badge/, /hook/, /metrics, /healthz and /readyz; empty for none")
+	flags.StringVar(&o.hookSecrets, "hook-secret-file", "", "take webhooks at /hook/github, gitlab, gitea and generic from who knows a secret in this file, one a line, read at each use")
+	flags.StringVar(&o.badgeTokens, "badge-token-file", "", "serve /badge/ only with ?token= of this file, one a line, read at each use (default to everybody)")
+	o.forge.addFlags(cmd)
 	flags.StringVar(&o.stateDir, "state-dir", defaultStateDir(), "directory for the repository cache and the state file")
 	flags.DurationVar(&o.interval, "interval", 15*time.Second, "time between two looks at the repository")
 	flags.BoolVar(&o.once, "once", false, "make one full pass, then exit: 0 when converged, 1 when not")
@@ -134,7 +140,26 @@ func (o *runOptions) validate() error {
 		return fmt.Errorf("--timeout %s: must be positive", o.timeout)
 	}
 	_, err := o.confinements()
-	return err
+	return errors.Join(err, o.validateServing(), o.forge.validate(o.repository.url))
+}
+
+// validateServing checks what the HTTP server is told.
+func (o *runOptions) validateServing() error {
+	for _, f := range []struct{ flag, path string }{{"--hook-secret-file", o.hookSecrets}, {"--badge-token-file", o.badgeTokens}} {
+		if f.path == "" {
+			continue
+		}
+		if o.once || o.listen == "" {
+			return fmt.Errorf("%s needs a process that listens: not with --once, nor with an empty --listen", f.flag)
+		}
+		if err := web.CheckSecretFile(f.path); err != nil {
+			return fmt.Errorf("%s: %w", f.flag, err)
+		}
+	}
+	if o.hookSecrets != "" && !strings.Contains(o.repository.url, "://") {
+		return errors.New("--hook-secret-file needs the URL of a repository: changes in a directory are seen without webhooks")
+	}
+	return nil
 }
 
 // confinements reads the --service-account flags.
@@ -207,6 +232,9 @@ func run(ctx context.Context, o runOptions, stdout, stderr io.Writer) (err error
 	if opt.Builder, err = newBuilder(); err != nil {
 		return err
 	}
+	if err := o.forge.wire(&opt, o.repository, repository.Repository); err != nil {
+		return err
+	}
 	self := instance(store)
 	members, err := openMembers(o.kubeconfigs, &self, apply.DefaultClaimTiming())
 	if err != nil {
@@ -230,12 +258,20 @@ func run(ctx context.Context, o runOptions, stdout, stderr io.Writer) (err error
 		defer func() { err = errors.Join(err, provider.Close()) }()
 		opt.Provider = provider
 	}
+	bell := web.NewBell(lookEvery)
+	if o.hookSecrets != "" {
+		opt.SourceChanged = bell.Signals()
+	}
 	loop := reconcile.New(opt)
 	if o.once {
 		return runOnce(ctx, loop, o.timeout, stdout)
 	}
-	return runServing(ctx, loop, o.listen, stdout)
+	serve := web.Options{Latest: loop.Report, BadgeTokenFile: o.badgeTokens, HookSecretFile: o.hookSecrets, Look: bell.Ring, Log: log}
+	return runServing(ctx, loop, o.listen, serve, stdout)
 }
+
+// lookEvery is the time between two looks at the repository that webhooks ask for: forges send several for one push.
+const lookEvery = 2 * time.Second
 
 func openLocal(dialMap string) (*local.Provider, error) {
 	mappings, err := local.ParseDialMap(dialMap)
@@ -261,7 +297,7 @@ func runOnce(ctx context.Context, loop *reconcile.Loop, timeout time.Duration, s
 }
 
 // runServing runs the loop and the HTTP server until ctx ends or one of them fails.
-func runServing(ctx context.Context, loop *reconcile.Loop, listen string, stdout io.Writer) error {
+func runServing(ctx context.Context, loop *reconcile.Loop, listen string, serve web.Options, stdout io.Writer) error {
 	if listen == "" {
 		loop.Run(ctx)
 		return nil
@@ -271,7 +307,7 @@ func runServing(ctx context.Context, loop *reconcile.Loop, listen string, stdout
 		return fmt.Errorf("--listen: %w", err)
 	}
 	fmt.Fprintf(stdout, "listening on http://%s\n", listener.Addr())
-	server := &http.Server{Handler: web.NewServer(loop.Report), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: web.NewServer(serve), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	served := make(chan struct{})

@@ -91,3 +91,19 @@ func (r *Repository) MergeBase(ctx context.Context, one, other string) (source.R
 	}
 	return r.revision(st, bases[0].Hash)
 }
+
+// Parents returns the parents of a commit in the cache, the first first.
+func (r *Repository) Parents(ctx context.Context, commit string) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c, err := object.GetCommit(r.history(), plumbing.NewHash(commit))
+	if err != nil {
+		return nil, fmt.Errorf("repository %s: commit %s: %w", r.remote.name, commit, err)
+	}
+	list := make([]string, len(c.ParentHashes))
+	for i, p := range c.ParentHashes {
+		list[i] = p.String()
+	}
+	return list, nil
+}

@@ -44,6 +44,9 @@ func TestFetchRef(t *testing.T) {
 	if last, _ := r.Last(); last.Commit != second {
 		t.Errorf("the branch is at %s now, want %s", last.Commit, second)
 	}
+	if parents, err := r.Parents(t.Context(), head); err != nil || len(parents) != 1 || parents[0] != first {
+		t.Errorf("the parents of %s are %q (%v), want %s", head, parents, err, first)
+	}
 	base, err := r.MergeBase(t.Context(), second, head)
 	if err != nil || base.Commit != first {
 		t.Errorf("the merge base is %q (%v), want %s", base.Commit, err, first)

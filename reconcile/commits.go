@@ -1,0 +1,102 @@
+package reconcile
+
+import (
+	"slices"
+	"time"
+
+	"github.com/gitfleet/gitfleet/report"
+)
+
+// commitMemory is a commit that was the newest, with what it shall show.
+type commitMemory struct {
+	report.Commit
+	// Told tells that a forge shows the statuses, and that none of them will change any more.
+	Told bool `json:"told,omitempty"`
+}
+
+// mostCommits bounds how many are remembered.
+const mostCommits = 20
+
+// recordCommits notes what r says of the newest commit, and the end of those before it.
+func (l *Loop) recordCommits(r report.Report) {
+	o := l.opt.Statuses
+	list := r.CommitStatuses(report.StatusOptions{Name: o.Name, Since: l.memory.Since, Deadline: o.Deadline, PerCluster: o.PerCluster, URL: o.URL})
+	if s, ok := l.reviewStatus(); ok {
+		list = append(list, s)
+	}
+	if len(list) == 0 {
+		return
+	}
+	commits := slices.Clone(l.memory.Commits)
+	if len(commits) == 0 || commits[0].Commit.Commit != r.Head.Commit {
+		commits = slices.DeleteFunc(commits, func(c commitMemory) bool { return c.Commit.Commit == r.Head.Commit })
+		commits = slices.Insert(commits, 0, commitMemory{Commit: report.Commit{Revision: r.Head, Seen: r.Time.UTC().Truncate(time.Second)}})
+		commits = commits[:min(len(commits), mostCommits)]
+	}
+	commits[0] = commits[0].showing(keepSuccess(list, commits[0].Statuses))
+	for i := 1; i < len(commits); i++ {
+		commits[i] = commits[i].superseded(r.Head.Commit)
+	}
+	l.memory.Commits = commits
+}
+
+// keepSuccess keeps what has succeeded: that says that the commit was in place, and not how its pods fare ever after.
+func keepSuccess(list, before []report.CommitStatus) []report.CommitStatus {
+	for i, s := range list {
+		for _, b := range before {
+			if b.Context == s.Context && b.State == report.StateSuccess {
+				list[i] = b
+			}
+		}
+	}
+	return list
+}
+
+// showing returns c with these statuses.
+func (c commitMemory) showing(list []report.CommitStatus) commitMemory {
+	if !slices.Equal(c.Statuses, list) {
+		c.Statuses, c.Told = list, false
+	}
+	return c
+}
+
+// superseded ends what is pending on a commit that another one has taken the place of.
+func (c commitMemory) superseded(by string) commitMemory {
+	list := slices.Clone(c.Statuses)
+	for i, s := range list {
+		if s.State == report.StatePending {
+			list[i] = s.Superseded(by)
+		}
+	}
+	return c.showing(list)
+}
+
+// forgetSuccess takes back that a commit was in place, as it is put in force again.
+func (l *Loop) forgetSuccess(commit string) {
+	l.memory.Commits = slices.DeleteFunc(slices.Clone(l.memory.Commits), func(c commitMemory) bool { return c.Commit.Commit == commit })
+}
+
+// markTold notes which commits show all that they ever will, so that nobody looks at them again, also after a restart.
+func (l *Loop) markTold() {
+	commits := slices.Clone(l.memory.Commits)
+	for i, c := range commits {
+		all := i > 0 && l.forge.shown[c.Commit.Commit] != nil
+		for _, s := range c.Statuses {
+			all = all && l.forge.shown[c.Commit.Commit][s.Context].CommitStatus == s
+		}
+		if all {
+			commits[i].Told = true
+			delete(l.forge.shown, c.Commit.Commit)
+		}
+	}
+	l.memory.Commits = commits
+}
+
+// seenCommits are the commits as the Report tells them.
+func (l *Loop) seenCommits() []report.Commit {
+	var list []report.Commit
+	for _, c := range l.memory.Commits {
+		list = append(list, c.Commit)
+	}
+	return list
+}

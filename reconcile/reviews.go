@@ -1,0 +1,364 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/gitfleet/gitfleet/render"
+	"github.com/gitfleet/gitfleet/report"
+	"github.com/gitfleet/gitfleet/source"
+)
+
+// ReviewRepository is a Repository in which there is more than the branch that is followed.
+type ReviewRepository interface {
+	// FetchRef brings what ref names at the remote into the cache. The revision is told as one of the followed branch.
+	FetchRef(ctx context.Context, ref string) (source.Revision, error)
+	// Parents returns the parents of a commit in the cache.
+	Parents(ctx context.Context, commit string) ([]string, error)
+	// MergeBase returns the revision from which two commits in the cache went apart.
+	MergeBase(ctx context.Context, one, other string) (source.Revision, error)
+}
+
+// ReviewOptions says how pull requests are planned.
+type ReviewOptions struct {
+	Repository ReviewRepository // nil when none are
+	Branch     string           // that they are to be merged into
+	Interval   time.Duration    // between two looks at which are open
+	Limit      time.Duration    // that planning one may take
+	URL        string           // of the status page; empty for none
+	// Hold keeps a commit that differs from what its pull request showed from being applied, until a person confirms it.
+	Hold bool
+}
+
+// reviews is what is known of the open pull requests.
+type reviews struct {
+	poll, work worker
+	asked      time.Time // when the forge was last asked which are open
+	look       bool      // something may have changed there
+	open       []report.PullRequest
+	planned    map[string]review // by ID
+	origin     map[string]string // pull request that a commit came from, of the newest commit; empty for none
+	tracing    worker
+}
+
+// review is what one pull request comes to.
+type review struct {
+	head, onto string // commits: what was planned, and on top of what was in force
+	plan       report.Plan
+	comment    string // that tells it
+	err        error  // ours, or the machine's; tried again
+}
+
+// reviewed is what is remembered of the plan of a pull request, for when it has been merged.
+type reviewed struct {
+	ID     string `json:"id"`
+	Head   string `json:"head"`
+	Onto   string `json:"onto"`
+	Digest string `json:"digest"`
+}
+
+// mostReviewed bounds how many plans are remembered.
+const mostReviewed = 200
+
+// reviewsOn tells whether pull requests are planned now.
+func (l *Loop) reviewsOn() bool {
+	return l.opt.Forge != nil && l.opt.Reviews.Repository != nil && l.wish != nil
+}
+
+// review looks for open pull requests and plans those whose plan is not that of today.
+func (l *Loop) review(ctx context.Context, now time.Time) {
+	if !l.reviewsOn() {
+		return
+	}
+	r := &l.reviews
+	if r.poll.ready(now) && (r.look || r.asked.IsZero() || !now.Before(r.asked.Add(l.opt.Reviews.Interval))) {
+		r.asked, r.look = now, false
+		start(ctx, l, &r.poll, func(ctx context.Context) polled {
+			list, err := l.opt.Forge.PullRequests(ctx, l.opt.Reviews.Branch)
+			return polled{list, err}
+		}, func(out polled) { l.polled(ctx, out) })
+	}
+	l.trace(ctx, now)
+	if !r.work.ready(now) {
+		return
+	}
+	for _, pr := range r.open {
+		if have, ok := r.planned[pr.ID]; !ok || have.head != pr.Head || have.onto != l.wish.Revision.Commit || have.err != nil {
+			l.startReview(ctx, pr)
+			return
+		}
+	}
+}
+
+// reviewsDue returns when the forge is asked again.
+func (l *Loop) reviewsDue() (at time.Time, ok bool) {
+	return l.reviews.asked.Add(l.opt.Reviews.Interval), l.reviewsOn() && !l.reviews.poll.running
+}
+
+// polled is a forge's answer to which pull requests are open.
+type polled struct {
+	open []report.PullRequest
+	err  error
+}
+
+func (l *Loop) polled(ctx context.Context, out polled) {
+	r := &l.reviews
+	if out.err != nil {
+		l.forgeFailed(ctx, &r.poll, fmt.Errorf("pull requests: %w", out.err))
+		return
+	}
+	l.forgeAnswered(&r.poll)
+	r.open = slices.DeleteFunc(out.open, func(pr report.PullRequest) bool { return pr.Head == "" }) // not there yet, as right after opening
+	maps.DeleteFunc(r.planned, func(id string, _ review) bool {
+		return !slices.ContainsFunc(r.open, func(pr report.PullRequest) bool { return pr.ID == id })
+	})
+	maps.DeleteFunc(l.forge.shown, func(commit string, _ map[string]shown) bool {
+		head := slices.ContainsFunc(r.open, func(pr report.PullRequest) bool { return pr.Head == commit })
+		return !head && !slices.ContainsFunc(l.memory.Commits, func(c commitMemory) bool { return c.Commit.Commit == commit })
+	})
+}
+
+// startReview plans one pull request.
+func (l *Loop) startReview(ctx context.Context, pr report.PullRequest) {
+	onto := l.wish
+	start(ctx, l, &l.reviews.work, func(ctx context.Context) review {
+		ctx, cancel := context.WithTimeout(ctx, l.opt.Reviews.Limit)
+		defer cancel()
+		return l.reviewOne(ctx, pr, onto)
+	}, func(out review) {
+		l.stale.report = true
+		if out.err != nil {
+			l.reviews.work.failed(time.Now())
+			l.opt.Log.Warn("pull request not planned, will be tried again", "id", pr.ID, "head", pr.Head, "error", out.err)
+		} else {
+			l.reviews.work.succeeded()
+			l.rememberReview(pr.ID, out)
+		}
+		if l.reviews.planned == nil {
+			l.reviews.planned = map[string]review{}
+		}
+		l.reviews.planned[pr.ID] = out
+	})
+}
+
+// rememberReview keeps what the plan of a pull request was, and forgets those that were planned longest ago.
+func (l *Loop) rememberReview(id string, r review) {
+	list := slices.DeleteFunc(slices.Clone(l.memory.Reviewed), func(e reviewed) bool { return e.ID == id })
+	list = append(list, reviewed{ID: id, Head: r.head, Onto: r.onto, Digest: r.plan.Digest})
+	l.memory.Reviewed = list[max(0, len(list)-mostReviewed):]
+}
+
+// reviewOne renders what the pull request would become and plans it. One from another repository is planned from Git alone:
+// whoever wrote it may have no right to know what members hold.
+func (l *Loop) reviewOne(ctx context.Context, pr report.PullRequest, onto *wish) review {
+	out := review{head: pr.Head, onto: onto.Revision.Commit}
+	desired, err := l.renderRequest(ctx, pr, onto)
+	var authors render.ManifestErrors
+	switch {
+	case errors.As(err, &authors):
+		out.plan.Errors = authors
+	case err != nil:
+		out.err = err
+	case pr.Fork:
+		out.plan = OfflinePlan(onto.Desired, desired, time.Now())
+	default:
+		out.plan, out.err = l.Preview(ctx, desired)
+	}
+	out.plan.Base, out.plan.Head = onto.Revision.Commit, pr.Head
+	out.comment = out.plan.Markdown(report.LongestComment, report.MarkdownOptions{Title: pr.Title, URL: l.opt.Reviews.URL, Offline: pr.Fork})
+	return out
+}
+
+// renderRequest renders what the branch would be with the pull request merged: the forge's own merge, or where there is none
+// the three-way merge of what the commits render to.
+func (l *Loop) renderRequest(ctx context.Context, pr report.PullRequest, onto *wish) (*render.Desired, error) {
+	rev, merged, err := l.fetchRequest(ctx, pr, onto.Revision.Commit)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := l.buildRevision(ctx, rev)
+	if err != nil {
+		return nil, err
+	}
+	if !merged {
+		if objects, err = l.mergeRequest(ctx, rev, onto.Revision, objects); err != nil {
+			return nil, err
+		}
+	}
+	desired, err := render.Compose(rev, objects)
+	if err != nil {
+		return nil, err
+	}
+	if errs := confine(desired, l.opt.Confinements); len(errs) > 0 {
+		return nil, errs
+	}
+	return desired, nil
+}
+
+// fetchRequest fetches the forge's merge of a pull request, and where there is none its head. A merge of an earlier head, or
+// onto an earlier commit of the branch, is none: forges make them in their own time.
+func (l *Loop) fetchRequest(ctx context.Context, pr report.PullRequest, onto string) (rev source.Revision, merged bool, err error) {
+	from := l.opt.Reviews.Repository
+	if pr.MergeRef != "" {
+		if rev, err = from.FetchRef(ctx, pr.MergeRef); err == nil {
+			parents, err := from.Parents(ctx, rev.Commit)
+			if err == nil && slices.Contains(parents, pr.Head) && slices.Contains(parents, onto) {
+				return rev, true, nil
+			}
+		}
+	}
+	rev, err = from.FetchRef(ctx, pr.HeadRef)
+	if err == nil && rev.Commit != pr.Head {
+		err = fmt.Errorf("%s is at %.12s by now, not at %.12s", pr.HeadRef, rev.Commit, pr.Head)
+	}
+	return rev, false, err
+}
+
+// mergeRequest puts what a head changes on top of what is in force.
+func (l *Loop) mergeRequest(ctx context.Context, head, onto source.Revision, theirs []render.Object) ([]render.Object, error) {
+	common, err := l.opt.Reviews.Repository.MergeBase(ctx, onto.Commit, head.Commit)
+	if err != nil {
+		return nil, err
+	}
+	if common.Commit == onto.Commit {
+		return theirs, nil // the head is ahead of the branch
+	}
+	base, err := l.buildRevision(ctx, common)
+	if err != nil {
+		return nil, fmt.Errorf("the commit where the branches parted, %.12s: %w", common.Commit, notTheirs(err))
+	}
+	ours, err := l.buildRevision(ctx, onto)
+	if err != nil {
+		return nil, fmt.Errorf("the commit in force, %.12s: %w", onto.Commit, notTheirs(err))
+	}
+	objects, errs := render.Merge(base, ours, theirs)
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	return objects, nil
+}
+
+// notTheirs makes of mistakes in a commit, which whoever wrote another one did not make, a plain error.
+func notTheirs(err error) error { return errors.New(err.Error()) }
+
+// buildRevision renders a revision to objects.
+func (l *Loop) buildRevision(ctx context.Context, rev source.Revision) ([]render.Object, error) {
+	snap, err := l.opt.Repository.Snapshot(rev)
+	if err != nil {
+		return nil, err
+	}
+	return l.opt.Builder.Build(ctx, snap, l.opt.Paths)
+}
+
+// trace finds out which pull request the commit in force came from, once for each commit.
+func (l *Loop) trace(ctx context.Context, now time.Time) {
+	commit := l.tracedCommit()
+	if _, known := l.reviews.origin[commit]; known || commit == "" || len(l.memory.Reviewed) == 0 || !l.reviews.tracing.ready(now) {
+		return
+	}
+	type traced struct {
+		id  string
+		err error
+	}
+	start(ctx, l, &l.reviews.tracing, func(ctx context.Context) traced {
+		id, err := l.opt.Forge.MergedFrom(ctx, commit)
+		return traced{id, err}
+	}, func(out traced) {
+		if out.err != nil {
+			l.forgeFailed(ctx, &l.reviews.tracing, fmt.Errorf("where %.12s came from: %w", commit, out.err))
+			return
+		}
+		l.forgeAnswered(&l.reviews.tracing)
+		l.reviews.origin = map[string]string{commit: out.id}
+		l.stale.report = true
+	})
+}
+
+// tracedCommit is the newest commit that could be in force.
+func (l *Loop) tracedCommit() string {
+	if l.source.disputed != nil {
+		return l.source.disputed.Revision.Commit
+	}
+	return l.wish.Revision.Commit
+}
+
+// compareReview tells how a commit with this plan digest compares with what its pull request showed. known is false while nobody
+// can say; id is empty when it came from none that was planned.
+func (l *Loop) compareReview(commit, digest string) (id string, same, known bool) {
+	origin, known := l.reviews.origin[commit]
+	if !known && len(l.memory.Reviewed) > 0 {
+		return "", false, false
+	}
+	for _, r := range l.memory.Reviewed {
+		if origin != "" && r.ID == origin {
+			return r.ID, r.Digest == digest, true
+		}
+	}
+	return "", false, true
+}
+
+// reviewStatus is the plan status of the commit in force: whether it is what was reviewed. There is none without a review.
+func (l *Loop) reviewStatus() (report.CommitStatus, bool) {
+	if !l.reviewsOn() || l.wish.Revision.Commit != l.source.head.Commit {
+		return report.CommitStatus{}, false
+	}
+	id, same, known := l.compareReview(l.wish.Revision.Commit, l.schedule.digest)
+	if !known || id == "" {
+		return report.CommitStatus{}, false
+	}
+	s := report.CommitStatus{Context: l.context(report.ContextPlan), State: report.StateSuccess, Description: "as planned in " + id, URL: l.opt.Statuses.URL}
+	if !same {
+		s.State, s.Description = report.StateFailure, fmt.Sprintf("differs from what was planned in %s: the branch had moved on, or the members had changed", id)
+	}
+	return s, true
+}
+
+// context returns a status context under the name that this gitfleet speaks under.
+func (l *Loop) context(context string) string {
+	return report.StatusOptions{Name: l.opt.Statuses.Name}.Context(context)
+}
+
+// headStatuses returns what the heads of open pull requests shall show, by commit.
+func (l *Loop) headStatuses() map[string][]report.CommitStatus {
+	out := map[string][]report.CommitStatus{}
+	if !l.reviewsOn() {
+		return out
+	}
+	for _, pr := range l.reviews.open {
+		s := report.CommitStatus{Context: l.context(report.ContextPlan), State: report.StatePending, Description: "being planned", URL: l.opt.Reviews.URL}
+		if r, ok := l.reviews.planned[pr.ID]; ok && r.head == pr.Head {
+			s.State, s.Description = r.verdict()
+		}
+		out[pr.Head] = []report.CommitStatus{s}
+	}
+	return out
+}
+
+// verdict is the status of a planned head.
+func (r review) verdict() (report.State, string) {
+	switch {
+	case r.err != nil:
+		return report.StateError, report.Describe("not planned, will be tried again: "+r.err.Error(), report.LongestDescription)
+	case len(r.plan.Errors) > 0:
+		return report.StateFailure, r.plan.Summary()
+	}
+	return report.StateSuccess, r.plan.Summary()
+}
+
+// comments returns what gitfleet has to say on the open pull requests, by ID.
+func (l *Loop) comments() map[string]string {
+	out := map[string]string{}
+	if !l.reviewsOn() {
+		return out
+	}
+	for _, pr := range l.reviews.open {
+		if r, ok := l.reviews.planned[pr.ID]; ok && r.err == nil {
+			out[pr.ID] = r.comment
+		}
+	}
+	return out
+}
