@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/render"
 	"github.com/gitfleet/gitfleet/report"
 	"github.com/gitfleet/gitfleet/source"
@@ -40,6 +41,7 @@ type reviews struct {
 	asked      time.Time // when the forge was last asked which are open
 	look       bool      // something may have changed there
 	open       []report.PullRequest
+	asOf       string            // the commit that was in force when they were
 	planned    map[string]review // by ID
 	origin     map[string]string // pull request that a commit came from, of the newest commit; empty for none
 	tracing    worker
@@ -74,16 +76,18 @@ func (l *Loop) review(ctx context.Context, now time.Time) {
 	if !l.reviewsOn() {
 		return
 	}
-	r := &l.reviews
-	if r.poll.ready(now) && (r.look || r.asked.IsZero() || !now.Before(r.asked.Add(l.opt.Reviews.Interval))) {
+	r, inForce := &l.reviews, l.wish.Revision.Commit
+	due := r.look || r.asOf != inForce || !now.Before(r.asked.Add(l.opt.Reviews.Interval))
+	if due && r.poll.ready(now) {
 		r.asked, r.look = now, false
 		start(ctx, l, &r.poll, func(ctx context.Context) polled {
 			list, err := l.opt.Forge.PullRequests(ctx, l.opt.Reviews.Branch)
-			return polled{list, err}
+			return polled{list, inForce, err}
 		}, func(out polled) { l.polled(ctx, out) })
 	}
 	l.trace(ctx, now)
-	if !r.work.ready(now) {
+	// One that has just been merged is not to be planned on top of itself: what it showed is compared with what came.
+	if r.asOf != inForce || !r.work.ready(now) {
 		return
 	}
 	for _, pr := range r.open {
@@ -102,6 +106,7 @@ func (l *Loop) reviewsDue() (at time.Time, ok bool) {
 // polled is a forge's answer to which pull requests are open.
 type polled struct {
 	open []report.PullRequest
+	asOf string
 	err  error
 }
 
@@ -112,6 +117,7 @@ func (l *Loop) polled(ctx context.Context, out polled) {
 		return
 	}
 	l.forgeAnswered(&r.poll)
+	r.asOf = out.asOf
 	r.open = slices.DeleteFunc(out.open, func(pr report.PullRequest) bool { return pr.Head == "" }) // not there yet, as right after opening
 	maps.DeleteFunc(r.planned, func(id string, _ review) bool {
 		return !slices.ContainsFunc(r.open, func(pr report.PullRequest) bool { return pr.ID == id })
@@ -299,6 +305,22 @@ func (l *Loop) compareReview(commit, digest string) (id string, same, known bool
 		}
 	}
 	return "", false, true
+}
+
+// differing tells why w, with this plan digest, must not be put in force before a person confirms it: it is not what its pull
+// request showed, and that is to be looked at. What was in force already is not looked at again.
+func (l *Loop) differing(w *wish, digest string) string {
+	if !l.opt.Reviews.Hold || w.Revision.Commit == l.memory.Applied.Commit || slices.Contains(w.confirmed, digest) {
+		return ""
+	}
+	id, same, known := l.compareReview(w.Revision.Commit, digest)
+	switch {
+	case !known:
+		return "the forge has not said yet which pull request it came from"
+	case id == "" || same:
+		return ""
+	}
+	return fmt.Sprintf("not the plan of %s; confirm with the trailer %s: %s", id, api.TrailerConfirm, digest)
 }
 
 // reviewStatus is the plan status of the commit in force: whether it is what was reviewed. There is none without a review.

@@ -97,3 +97,40 @@ func TestLoopPlansOnWhenTheForgeFails(t *testing.T) {
 	forge.do(func() { forge.down = nil })
 	forge.comes(t, l, "head", report.ContextPlan, report.StateSuccess, "1 created")
 }
+
+// TestLoopHoldsWhatDiffers from the plan of its pull request, until a commit confirms it.
+func TestLoopHoldsWhatDiffers(t *testing.T) {
+	east, forge, repo := newCluster("east"), newNoticeboard(), &repository{parted: "base"}
+	members := []string{memberCluster("east", "e"), ns("web"), placeOn("web", "e")}
+	repo.push("base", members...)
+	repo.hold("head", append(slices.Clone(members), config("web", "a", "1"))...)
+	forge.requests = []report.PullRequest{{ID: "7", Head: "head", HeadRef: "head"}}
+	forge.merged = map[string]string{"merged": "7", "slipped": "7", "confirmed": "", "direct": ""}
+	dir := t.TempDir()
+	hold := func(o *Options) { plansFor(forge, repo)(o); o.Reviews.Hold = true }
+	l, stop := startLoop(t, repo, fakeFleet{"east": east}, dir, hold)
+	forge.comes(t, l, "head", report.ContextPlan, report.StateSuccess, "1 created")
+
+	forge.do(func() { forge.requests = nil })
+	repo.push("slipped", append(slices.Clone(members), config("web", "a", "2"))...)
+	forge.comes(t, l, "slipped", report.ContextApply, report.StatePending, "not the plan of 7; confirm with the trailer Gitfleet-Confirm: sha256:")
+	_, text := forge.shown("slipped", report.ContextApply)
+	stop()
+	l, _ = startLoop(t, repo, fakeFleet{"east": east}, dir, hold) // a restart is no confirmation
+	r := await(t, l, "the commit before, after a restart", func(r report.Report) bool {
+		return r.Applied.Commit == "base" && strings.Contains(r.Held, "not the plan of 7")
+	})
+	if r.Converged {
+		t.Error("converged, although the newest commit is held")
+	}
+	_, digest, _ := strings.Cut(text, "Gitfleet-Confirm: ")
+	repo.mu.Lock()
+	repo.confirmed = map[string][]string{"confirmed": {digest}}
+	repo.mu.Unlock()
+	repo.push("confirmed", append(slices.Clone(members), config("web", "a", "2"))...)
+	await(t, l, "the confirmed commit", convergedOn("confirmed"))
+	repo.push("merged", append(slices.Clone(members), config("web", "a", "1"))...)
+	await(t, l, "what the pull request showed", convergedOn("merged"))
+	repo.push("direct", members...)
+	await(t, l, "a commit that came without a pull request", convergedOn("direct"))
+}

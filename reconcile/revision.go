@@ -22,9 +22,10 @@ type sourceState struct {
 
 	tried     string // commit of the head that was last rendered to an end, good or refused
 	refused   render.ManifestErrors
-	disputed  *wish // the head, when all that refuses it is where its placements are now
-	renderErr error // ours or the machine's; tried again
-	fellBack  bool  // the revision that was in force before the start has been tried
+	disputed  *wish  // the head, when all that refuses it is where its placements are now, or that nobody has seen its plan
+	held      string // why the head waits for a person; empty when it does not
+	renderErr error  // ours or the machine's; tried again
+	fellBack  bool   // the revision that was in force before the start has been tried
 	render    worker
 }
 
@@ -72,7 +73,7 @@ func (l *Loop) fetched(rev source.Revision, err error) {
 		l.opt.Log.Info("new revision", "commit", rev.Commit, "subject", rev.Subject)
 		s.render.stop()
 		s.render.succeeded()
-		s.renderErr, s.disputed, s.refused, s.tried = nil, nil, nil, "" // they were about another revision
+		s.renderErr, s.disputed, s.refused, s.held, s.tried = nil, nil, nil, "", "" // they were about another revision
 		if l.wish != nil && l.wish.Revision.Commit == rev.Commit {
 			s.tried = rev.Commit // it is in force
 		}
@@ -194,20 +195,34 @@ func (l *Loop) judge(rev source.Revision, out rendered) {
 	l.refuse(authors)
 }
 
-// settleDispute adopts the head unless one object of it would have two owners on some cluster. That depends on where the
-// placements are, so it is looked at again as long as the head is in dispute.
+// settleDispute adopts the head unless one object of it would have two owners on some cluster, or a person must see first what
+// it does. That depends on where the placements are, so it is looked at again as long as the head is in dispute.
 func (l *Loop) settleDispute(now time.Time) {
 	s := &l.source
 	if s.disputed == nil {
 		return
 	}
-	if errs := l.decideOn(s.disputed, now).errs; len(errs) > 0 {
-		l.refuse(errs)
+	places := l.decideOn(s.disputed, now)
+	if len(places.errs) > 0 {
+		l.refuse(places.errs)
+		return
+	}
+	if why := l.differing(s.disputed, places.digest); why != "" {
+		l.holdHead(why)
 		return
 	}
 	w := s.disputed
-	s.disputed, s.refused = nil, nil
+	s.disputed, s.refused, s.held = nil, nil, ""
 	l.adopt(w)
+}
+
+// holdHead keeps the revision before in force until a person has looked at the head.
+func (l *Loop) holdHead(why string) {
+	if l.source.held != why {
+		l.opt.Log.Warn("revision waits for a person", "commit", l.source.head.Commit, "inForce", l.inForce(), "reason", why)
+		l.news = true
+	}
+	l.source.held = why
 }
 
 func (l *Loop) refuse(errs render.ManifestErrors) {

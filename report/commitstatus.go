@@ -72,6 +72,8 @@ func (r Report) applyStatus(o StatusOptions) (State, string) {
 		return StateFailure, text
 	case r.Head.Commit != r.Applied.Commit && r.SourceErr != "":
 		return StateError, "not rendered, will be tried again: " + r.SourceErr
+	case r.Held != "":
+		return StatePending, r.Held
 	case r.Head.Commit != r.Applied.Commit:
 		return StatePending, "being rendered"
 	case r.Confirm != nil:

@@ -24,6 +24,7 @@ type Report struct {
 	Applied    source.Revision        `json:"applied"`               // commit whose manifests are in force
 	SourceErr  string                 `json:"sourceError,omitempty"` // why Head may be behind the repository
 	Errors     []render.ManifestError `json:"errors,omitempty"`      // author errors of Head; then Applied is older
+	Held       string                 `json:"held,omitempty"`        // why Head, in which nothing is wrong, waits for a person; then Applied is older
 	Notices    []render.ManifestError `json:"notices,omitempty"`     // of Applied: probably mistakes, though no errors
 	HubErr     string                 `json:"hubError,omitempty"`    // why the hub does not show this
 	ForgeErr   string                 `json:"forgeError,omitempty"`  // why commits and pull requests do not show this

@@ -26,6 +26,9 @@ func Summary(r Report) string {
 	if r.ForgeErr != "" {
 		fmt.Fprintf(&b, "forge: %s\n", oneLine(r.ForgeErr))
 	}
+	if r.Held != "" {
+		fmt.Fprintf(&b, "commit %s waits: %s\n", shortCommit(r.Head.Commit), oneLine(r.Held))
+	}
 	if r.Confirm != nil {
 		fmt.Fprintf(&b, "waits for a person: %s\n", oneLine(r.Confirm.Message))
 	}

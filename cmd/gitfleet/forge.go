@@ -65,7 +65,7 @@ func (o *forgeOptions) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&o.public, "public-url", "", "address at which people reach the status page, for links in statuses and comments")
 	flags.BoolVar(&o.requests, "pull-requests", false, "plan open pull requests into the branch, and tell the plan in a comment")
 	flags.DurationVar(&o.every, "pull-request-interval", time.Minute, "time between two looks at which pull requests are open")
-	flags.BoolVar(&o.hold, "hold-unreviewed", false, "with --pull-requests: apply a commit whose plan is not the one that its pull request showed only after a commit with the trailer that its status names")
+	flags.BoolVar(&o.hold, "hold-differing", false, "with --pull-requests: apply a commit whose plan is not the one that its pull request showed only after a commit with the trailer that its status names")
 }
 
 // validate returns what contradicts itself. repository is what --repo names.
@@ -84,7 +84,7 @@ func (o *forgeOptions) validate(repository string) error {
 	case token && o.app == "" && o.tokenFile == "":
 		return fmt.Errorf("--forge %s needs --forge-token-file", o.kind)
 	case o.hold && !o.requests:
-		return errors.New("--hold-unreviewed needs --pull-requests")
+		return errors.New("--hold-differing needs --pull-requests")
 	case o.name == "" || strings.ContainsAny(o.name, "/ \t\r\n"):
 		return fmt.Errorf("--status-name %q: want one word without a slash", o.name)
 	case o.deadline < 0:
