@@ -176,7 +176,7 @@ func (l *Loop) lookAround(now time.Time) {
 // acquaintedBy is when decisions are made whatever members have not shown: soon where the memory tells what those hold that are
 // out of reach, and without a memory when they count as lost.
 func (l *Loop) acquaintedBy() time.Time {
-	if l.blank {
+	if len(l.memory.Unseen) > 0 {
 		return l.started.Add(lostAfter)
 	}
 	return l.started.Add(acquaintance)
@@ -194,7 +194,7 @@ func (l *Loop) stranger(w *wish, now time.Time) string {
 		case m == nil, m.opening:
 			return true
 		case m.conn == nil, m.state.Phase == fleet.Unreachable:
-			return l.blank
+			return slices.Contains(l.memory.Unseen, r.Name)
 		case m.state.Phase != fleet.Ready || !m.live.ParentsSynced:
 			return true
 		}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gitfleet/gitfleet/fleet"
 	"github.com/gitfleet/gitfleet/report"
 )
 
@@ -24,7 +25,7 @@ func (l *Loop) recordCommits(r report.Report) {
 	if s, ok := l.reviewStatus(); ok {
 		list = append(list, s)
 	}
-	if len(list) == 0 {
+	if len(list) == 0 || l.takesUp(r) {
 		return
 	}
 	commits := slices.Clone(l.memory.Commits)
@@ -38,6 +39,34 @@ func (l *Loop) recordCommits(r report.Report) {
 		commits[i] = commits[i].superseded(r.Head.Commit)
 	}
 	l.memory.Commits = commits
+}
+
+// takesUp tells whether the newest commit is that of the process before, and this one has yet to find out how it stands. What
+// the one before said stands meanwhile: a restart is no news for those who read it.
+func (l *Loop) takesUp(r report.Report) bool {
+	if !l.takenUp {
+		again := len(l.memory.Commits) > 0 && l.memory.Commits[0].Commit.Commit == r.Head.Commit
+		l.takenUp = !again || !r.Time.Before(l.started.Add(acquaintance)) || l.foundOut()
+	}
+	return !l.takenUp
+}
+
+// foundOut tells whether the head has been rendered, and every member in reach has done or failed at what is to be done there.
+func (l *Loop) foundOut() bool {
+	s := &l.source
+	if s.tried != s.head.Commit {
+		return s.renderErr != nil
+	}
+	if l.wish == nil || l.wish.Revision.Commit != s.head.Commit {
+		return true // it is refused
+	}
+	for _, m := range l.members {
+		undone := m.plannedFor != l.wish || m.busy() && m.laneFailures() == 0
+		if m.opening || m.state.Phase == fleet.Ready && undone {
+			return false
+		}
+	}
+	return l.acquainted()
 }
 
 // keepSuccess keeps what has succeeded: that says that the commit was in place, and not how its pods fare ever after.

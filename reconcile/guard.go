@@ -75,11 +75,7 @@ func (l *Loop) countRemovals() (removals, listed int) {
 		if m.plannedFor == l.wish { // else it is about another one
 			removals += m.removals
 		}
-		for _, p := range m.live.Parents {
-			if p.Source == from && p.Name != servicesSet {
-				listed += len(p.Items)
-			}
-		}
+		listed += listedOf(m.live, from)
 	}
 	return removals, listed
 }

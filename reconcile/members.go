@@ -90,6 +90,12 @@ func (l *Loop) openMembers(ctx context.Context, now time.Time) {
 		m.suspended = r.Directives.Suspend
 		l.rememberMember(m, now)
 	}
+	for _, name := range l.opt.Visits {
+		if !registered[name] {
+			registered[name] = true
+			l.member(ctx, name, now)
+		}
+	}
 	for name, m := range l.members {
 		if !registered[name] {
 			delete(l.members, name)

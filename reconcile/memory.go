@@ -33,6 +33,8 @@ type memory struct {
 	// Commits are those that were the newest when the repository was looked at, the newest first; replaced whole.
 	Commits   []commitMemory `json:"commits,omitempty"`
 	Confirmed []string       `json:"confirmed,omitempty"` // plan digests that people confirmed on the way to it
+	// Unseen are members that were registered when this memory began and have not shown since what they hold.
+	Unseen []string `json:"unseen,omitempty"`
 	// Reviewed are the plans of pull requests, the newest last; replaced whole.
 	Reviewed   []reviewed                 `json:"reviewed,omitempty"`
 	Placements map[string]placementMemory `json:"placements"`
@@ -177,6 +179,7 @@ func replace(path string, data []byte) error {
 func (m memory) clone() memory {
 	c := m
 	c.Confirmed = slices.Clone(m.Confirmed)
+	c.Unseen = slices.Clone(m.Unseen)
 	c.Placements, c.Members = map[string]placementMemory{}, map[string]memberMemory{}
 	for name, p := range m.Placements {
 		p.Clusters, p.Obsolete, p.Waiting = slices.Clone(p.Clusters), slices.Clone(p.Obsolete), slices.Clone(p.Waiting)

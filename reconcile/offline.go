@@ -61,6 +61,8 @@ type outlook struct {
 	targets    map[string][]apply.Set        // by cluster; nil with errs
 	errs       render.ManifestErrors
 	seen       bool // it was scheduled by what members report, not from Git alone
+	// listed is how many objects the inventories on a cluster list, where they were seen.
+	listed map[string]int
 }
 
 // foresee schedules d on what held before, by placement.

@@ -75,6 +75,10 @@ func confirmRisk(before, after outlook, changes []report.Change) []report.Risk {
 		}
 	}
 	for cluster := range after.registered {
+		if n, seen := before.listed[cluster]; seen {
+			listed += n
+			continue
+		}
 		listed += len(before.holdings(cluster))
 	}
 	if len(after.errs) > 0 || !apply.TooMany(removals, listed, apply.Threshold{}) {

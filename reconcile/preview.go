@@ -89,10 +89,25 @@ func (l *Loop) prospect(w *wish, now time.Time) prospect {
 		p.before = newOutlook(l.wish.Desired, l.schedule.decisions)
 		p.before.targets = l.schedule.targets
 	}
+	p.before.listed = map[string]int{}
 	for _, registered := range w.Members {
-		p.views[registered.Name] = l.view(registered.Name, w, s)
+		v := l.view(registered.Name, w, s)
+		p.views[registered.Name] = v
+		if v.unseen == "" {
+			p.before.listed[registered.Name] = listedOf(v.live, sourceName(w.Revision, l.opt.Paths))
+		}
 	}
 	return p
+}
+
+// listedOf counts what the inventories of a source list, but for what services need.
+func listedOf(live apply.Live, source string) (n int) {
+	for _, p := range live.Parents {
+		if p.Source == source && p.Name != servicesSet {
+			n += len(p.Items)
+		}
+	}
+	return n
 }
 
 func (l *Loop) view(name string, w *wish, s schedule) view {

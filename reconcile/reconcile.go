@@ -95,6 +95,7 @@ type Options struct {
 	Repository   Repository
 	Builder      Builder
 	Fleet        Fleet
+	Visits       []string // members to open besides those that the wish registers: for who only looks, and claims nothing
 	Store        *Store
 	Hub          Hub             // nil without a hub
 	HubChanged   <-chan struct{} // holds a token when the hub may show something else than was published
@@ -127,7 +128,6 @@ type Loop struct {
 	wish      *wish // in force; nil until a first revision rendered
 	members   map[string]*member
 	memory    memory
-	blank     bool  // it was empty at the start, so nobody knows what members out of reach hold
 	memoryErr error // why it is not saved
 	schedule  schedule
 	services  services
@@ -146,6 +146,7 @@ type Loop struct {
 
 	requests []request // for a look ahead
 	forge    forge
+	takenUp  bool // what commits show is no longer only what the process before said
 	reviews  reviews
 
 	publish    worker
@@ -165,7 +166,6 @@ type staleness struct {
 // New returns a loop that Run starts.
 func New(opt Options) *Loop {
 	l := &Loop{opt: opt, events: make(chan func(), 64), members: map[string]*member{}, memory: opt.Store.load(), drift: map[driftKey]report.Drift{}}
-	l.blank = l.memory.Applied.Commit == ""
 	l.status.Store(&report.Report{})
 	return l
 }
@@ -255,7 +255,7 @@ func (l *Loop) due() (first time.Time, ok bool) {
 	if at, ok := l.reviewsDue(); ok {
 		consider(at)
 	}
-	if l.opt.Hub != nil && l.published == "" || l.guard.waiting || len(l.requests) > 0 {
+	if l.opt.Hub != nil && l.published == "" || l.guard.waiting || len(l.requests) > 0 || !l.takenUp {
 		consider(l.started.Add(acquaintance))
 	}
 	if l.schedule.pending != "" {

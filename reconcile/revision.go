@@ -251,6 +251,11 @@ func (l *Loop) adopt(w *wish) {
 	l.wish, l.news = w, true
 	l.version++
 	l.stale.schedule, l.stale.services = true, true
+	if l.memory.Applied.Commit == "" { // nobody knows what members out of reach hold, until they show it
+		for _, m := range w.Members {
+			l.memory.Unseen = append(l.memory.Unseen, m.Name)
+		}
+	}
 	l.memory.Applied, l.memory.Confirmed = w.Revision, w.confirmed
 	l.opt.Log.Info("revision in force", "commit", w.Revision.Commit, "placements", len(w.Placements), "members", len(w.Members))
 	for _, n := range w.Notices {

@@ -56,6 +56,10 @@ func (l *Loop) decide(now time.Time) {
 		remembered[p.Key()] = m
 	}
 	l.memory.Placements = remembered
+	l.memory.Unseen = slices.DeleteFunc(l.memory.Unseen, func(name string) bool {
+		m := l.members[name]
+		return m == nil || m.live.ParentsSynced // what it showed is decided on
+	})
 }
 
 // decideOn schedules w from what the members hold, one decision for each placement in order.
@@ -165,7 +169,7 @@ func (l *Loop) assignment(w *wish, p render.Placement) placement.Assignment {
 		known := slices.Contains(remembered.Clusters, member.Name)
 		parent, there, synced := l.parentOn(member.Name, p.Key(), sourceName(w.Revision, l.opt.Paths))
 		switch {
-		case known && unchanged, !remembers && there && parent.PolicyDigest == digest:
+		case known && unchanged, (!remembers || slices.Contains(l.memory.Unseen, member.Name)) && there && parent.PolicyDigest == digest:
 			before.Clusters = append(before.Clusters, member.Name)
 			if synced && !there {
 				before.Waiting = append(before.Waiting, member.Name)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gitfleet/gitfleet/apply"
+	"github.com/gitfleet/gitfleet/fleet"
 	"github.com/gitfleet/gitfleet/report"
 )
 
@@ -163,6 +164,43 @@ func TestLoopTellsMissedDeadlines(t *testing.T) {
 	if state, _ := forge.shown("good", report.ContextApply); state != report.StateSuccess {
 		t.Errorf("a commit that was in place shows %s a day later", state)
 	}
+}
+
+// TestLoopTellsNothingOfARestart: what a commit shows stands until it is known again how the commit fares.
+func TestLoopTellsNothingOfARestart(t *testing.T) {
+	east, forge, repo, dir := newCluster("east"), newNoticeboard(), &repository{}, t.TempDir()
+	perCluster := func(o *Options) {
+		o.Forge, o.Statuses = forge, StatusOptions{Deadline: 300 * time.Millisecond, PerCluster: true}
+	}
+	good := []string{memberCluster("east", "e"), ns("web"), placeOn("web", "e")}
+	east.refuse = errors.New("denied")
+	repo.push("bad", good...)
+	l, stop := startLoop(t, repo, fakeFleet{"east": east}, dir, perCluster)
+	forge.comes(t, l, "bad", report.ContextApply, report.StateFailure, "web on east: denied")
+	forge.comes(t, l, "bad", report.ContextApply+"/east", report.StateFailure, "web on east: denied")
+	stop()
+
+	forge.do(func() { forge.log = nil })
+	east.set(func() { east.phase, east.complete = fleet.Connecting, false })
+	l, _ = startLoop(t, repo, fakeFleet{"east": east}, dir, perCluster)
+	for range 2 { // what the first says has been taken for telling when there is a second
+		var last time.Time
+		await(t, l, "the commit in force again, on a member that is not reached yet", func(r report.Report) bool {
+			told := len(r.Members) == 1 && r.Members[0].Message == "connecting" && r.Time.After(last)
+			last = r.Time
+			return told
+		})
+	}
+	east.set(func() { east.phase, east.complete = fleet.Ready, true })
+	await(t, l, "the same refusal", func(r report.Report) bool { return strings.Contains(placedOn(r, "web", "east").Message, "denied") })
+	east.set(func() { east.refuse = nil })
+	repo.push("good", append(slices.Clone(good), config("web", "a", "1"))...)
+	forge.comes(t, l, "good", report.ContextApply, report.StateSuccess, "in place")
+	forge.do(func() {
+		if log := strings.Join(forge.log, "\n"); strings.Contains(log, "bad") {
+			t.Errorf("after the restart what was shown already was written again:\n%s", log)
+		}
+	})
 }
 
 // TestLoopGoesOnWithoutItsForge: nothing waits for a forge that is away, and it is told when it is back.

@@ -48,7 +48,7 @@ func testKill(t *testing.T, w *world) {
 	points := rand.New(rand.NewPCG(seed, seed)).Perm(writes)[:min(10, writes)]
 	for i, k := range points {
 		next := states[i%2]
-		w.killAt(p, k+1)
+		w.killAt(p, k+1, isWrite, memfleet.Refuse())
 		commit := w.push(fmt.Sprintf("killed at write %d of %d", k+1, writes), next.files)
 		realfleet.Eventually(t, patience, func() error {
 			if p.running() {
@@ -70,15 +70,19 @@ func testKill(t *testing.T, w *world) {
 	p.stop()
 }
 
-// killAt kills p at the k-th write that any member gets from now on; the write is not done.
-func (w *world) killAt(p *process, k int) {
+// killAt kills p at the k-th request that matches, at any member, from now on. That one gets the fault last, and those after it
+// are refused.
+func (w *world) killAt(p *process, k int, match func(memfleet.Request) bool, last memfleet.Fault) {
 	var seen atomic.Int64
-	rule := memfleet.When(isWrite, memfleet.Call(func(memfleet.Request) memfleet.Fault {
-		if seen.Add(1) < int64(k) {
+	rule := memfleet.When(match, memfleet.Call(func(memfleet.Request) memfleet.Fault {
+		switch n := seen.Add(1); {
+		case n < int64(k):
 			return memfleet.Pass()
+		case n > int64(k):
+			return memfleet.Refuse()
 		}
 		_ = p.cmd.Process.Kill() // an error means that it is dead already
-		return memfleet.Refuse()
+		return last
 	}))
 	for _, proxy := range w.proxies {
 		proxy.SetRule(rule)

@@ -37,7 +37,11 @@ func livePlan(ctx context.Context, base, head rendered, o planOptions) (plan rep
 		base = head // the registry of members is in it
 	}
 	inForce := still{base}
-	loop := reconcile.New(reconcile.Options{Repository: inForce, Builder: inForce, Store: store, Fleet: members, Paths: o.paths,
+	var registered []string // by head: one that is new there may have been a member before
+	for _, m := range head.Members {
+		registered = append(registered, m.Name)
+	}
+	loop := reconcile.New(reconcile.Options{Repository: inForce, Builder: inForce, Store: store, Fleet: members, Visits: registered, Paths: o.paths,
 		Interval: o.timeout, Log: slog.New(slog.DiscardHandler)})
 	looking, stop := context.WithTimeout(ctx, o.timeout)
 	var running sync.WaitGroup

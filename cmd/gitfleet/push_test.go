@@ -20,6 +20,8 @@ var (
 	configMaps     = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
 	deployments    = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
 	endpointSlices = schema.GroupVersionResource{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"}
+	clusterRoles   = schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterroles"}
+	leases         = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
 )
 
 // TestFleet runs every story on one fleet, because starting real API servers is what takes time. Each story has a
@@ -44,10 +46,14 @@ func TestFleet(t *testing.T) {
 		{"Drift", testDrift},
 		{"Guard", testGuard},
 		{"Worktree", testWorktree},
+		{"Notes", testNotes},
 		{"TwoProcesses", testTwoProcesses},
 		{"Rotate", testRotate},
 		{"Scheduling", testScheduling},
 		{"SchedulingByProperties", testSchedulingByProperties},
+		{"SchedulingLeaveAndReturn", testSchedulingLeaveAndReturn},
+		{"SchedulingOutOfReach", testSchedulingOutOfReach},
+		{"SchedulingCrash", testSchedulingCrash},
 	} {
 		ok := t.Run(story.name, func(t *testing.T) {
 			s := *w

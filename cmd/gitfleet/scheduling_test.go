@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -9,7 +10,9 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/internal/memfleet"
 	"github.com/gitfleet/gitfleet/report"
 )
@@ -56,19 +59,21 @@ spec:
 `, namespace, n, weight, tier)
 }
 
-// scheduling is a story about one placement, in which gitfleet is killed and started again after every step, every other time
+// places tells on which members placements are, by the name of the placement, which is that of its namespace.
+type places map[string][]string
+
+// scheduling is a story about placements, in which gitfleet is killed and started again after every step, every other time
 // without its memory.
 type scheduling struct {
-	t         *testing.T
-	w         *world
-	p         *process
-	placement string
-	members   map[string]registration
-	forgets   bool
+	t       *testing.T
+	w       *world
+	p       *process
+	members map[string]registration
+	forgets bool
 }
 
-// step pushes files and the registry, and checks where the placement goes, at once and after a restart.
-func (s *scheduling) step(reason string, files map[string]string, want ...string) {
+// step pushes files and the registry, and checks where the placements go, at once and after a restart.
+func (s *scheduling) step(reason string, files map[string]string, want places) {
 	s.t.Helper()
 	if files == nil {
 		files = map[string]string{}
@@ -78,67 +83,87 @@ func (s *scheduling) step(reason string, files map[string]string, want ...string
 	s.goes(reason, s.p.awaitConverged(commit), want)
 	s.p.kill()
 	if s.forgets = !s.forgets; s.forgets {
-		removeAll(s.t, s.w.state)
-		if err := os.MkdirAll(s.w.state, 0o700); err != nil {
-			s.t.Fatal(err)
-		}
+		s.w.forget()
 	}
 	s.w.reset()
 	s.p = s.w.start()
 	s.goes(fmt.Sprintf("%s, after a restart (memory lost: %v)", reason, s.forgets), s.p.awaitConverged(commit), want)
-	writes := s.w.requests(func(r memfleet.Request) bool { return r.Writes() && !strings.Contains(r.String(), "/leases/") })
-	if len(writes) > 0 {
+	if writes := s.w.requests(isPlacing); len(writes) > 0 {
 		s.t.Errorf("%s: a restart (memory lost: %v) wrote %q", reason, s.forgets, writes)
 	}
 }
 
-func (s *scheduling) goes(reason string, r report.Report, want []string) {
+// goes checks where r says that placements are, and where their objects are.
+func (s *scheduling) goes(reason string, r report.Report, want places) {
 	s.t.Helper()
+	got := places{}
 	for _, p := range r.Placements {
-		if p.Name != s.placement {
-			continue
-		}
-		var placed []string
+		got[p.Name] = nil
 		for _, c := range p.Clusters {
-			placed = append(placed, c.Cluster)
+			got[p.Name] = append(got[p.Name], c.Cluster)
 		}
-		if slices.Sort(placed); !slices.Equal(placed, want) {
-			s.t.Errorf("%s: it is on %q, want %q\n%+v", reason, placed, want, p.Decision)
+		if slices.Sort(got[p.Name]); !slices.Equal(got[p.Name], want[p.Name]) {
+			s.t.Errorf("%s: %s is on %q, want %q\n%+v", reason, p.Name, got[p.Name], want[p.Name], p.Decision)
 		}
 	}
-	for _, member := range s.w.fleet.Members {
-		if _, registered := s.members[member]; !registered {
-			continue
+	for name, clusters := range want {
+		if _, known := got[name]; !known {
+			s.t.Errorf("%s: no placement %s is reported", reason, name)
 		}
-		if got := s.w.get(member, configMaps, s.placement, "settings") != nil; got != slices.Contains(want, member) {
-			s.t.Errorf("%s: its objects on %s: %t", reason, member, got)
+		for _, member := range s.w.fleet.Members {
+			if _, registered := s.members[member]; !registered {
+				continue
+			}
+			if got := s.w.get(member, configMaps, name, "settings") != nil; got != slices.Contains(clusters, member) {
+				s.t.Errorf("%s: objects of %s on %s: %t", reason, name, member, got)
+			}
 		}
 	}
 }
 
-// testScheduling: labels and taints changed at run time, a member that leaves and returns, other numbers and another policy give
-// the decisions of the reference, and a restart at any point gives the same.
+// forget takes from a gitfleet that was killed what it would remember. Its claims go as well: they keep their holder's name, so
+// the next one, which does not know that it was the holder, would wait until it is sure that nobody answers.
+func (w *world) forget() {
+	w.t.Helper()
+	removeAll(w.t, w.state)
+	if err := os.MkdirAll(w.state, 0o700); err != nil {
+		w.t.Fatal(err)
+	}
+	for _, member := range w.fleet.Members {
+		leases := w.client(member).Resource(leases).Namespace(api.SystemNamespace)
+		if err := leases.DeleteCollection(context.Background(), metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// isPlacing tells whether r changes anything on a member besides the claim on it.
+func isPlacing(r memfleet.Request) bool { return r.Writes() && r.Resource != "leases" }
+
+// testScheduling: labels and taints changed at run time, a member that leaves, other numbers and another policy give the
+// decisions of the reference, and a restart after each gives the same.
 func testScheduling(t *testing.T, w *world) {
 	const ns = "picked"
 	one, two, three := w.fleet.Members[0], w.fleet.Members[1], w.fleet.Members[2]
 	gold, none := registration{labels: map[string]string{"tier": "gold"}}, registration{}
-	s := &scheduling{t: t, w: w, placement: ns, members: map[string]registration{one: none, two: gold, three: none}}
+	s := &scheduling{t: t, w: w, members: map[string]registration{one: none, two: gold, three: none}}
 	w.push("begin", map[string]string{"namespace.yaml": namespace(ns), "settings.yaml": configMap(ns, "settings", "1"), "registry.yaml": documents(s.members)})
 	s.p = w.start()
 	place := func(n, weight int) map[string]string {
 		return map[string]string{"place.yaml": picks(ns, n, weight, "gold")}
 	}
-	s.step("the one that is preferred", place(1, 10), two)
+	on := func(clusters ...string) places { return places{ns: clusters} }
+	s.step("the one that is preferred", place(1, 10), on(two))
 	s.members[one], s.members[two] = gold, none
-	s.step("labels move, and move nothing", nil, two)
-	s.step("one more is the best of the others", place(2, 10), one, two)
+	s.step("labels move, and move nothing", nil, on(two))
+	s.step("one more is the best of the others", place(2, 10), on(one, two))
 	s.members[one] = registration{labels: gold.labels, taints: "{key: upgrade, effect: NoSchedule}"}
-	s.step("a taint unplaces nothing", nil, one, two)
-	s.step("another policy keeps off the taint, and ties go to those that hold it and to the greatest name", place(2, 20), two, three)
+	s.step("a taint unplaces nothing", nil, on(one, two))
+	s.step("another policy keeps off the taint, and ties go to those that hold it and to the greatest name", place(2, 20), on(two, three))
 	s.members[one] = gold
-	s.step("the taint is gone, and the places are taken", nil, two, three)
+	s.step("the taint is gone, and the places are taken", nil, on(two, three))
 	delete(s.members, two)
-	s.step("a member leaves, and the best of the others takes its place", nil, one, three)
+	s.step("a member leaves, and the best of the others takes its place", nil, on(one, three))
 	if w.get(two, configMaps, ns, "settings") == nil {
 		t.Error("the objects on the member that left were deleted")
 	}
