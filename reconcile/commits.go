@@ -1,9 +1,12 @@
 package reconcile
 
 import (
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 
+	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/fleet"
 	"github.com/gitfleet/gitfleet/report"
 )
@@ -18,14 +21,10 @@ type commitMemory struct {
 // mostCommits bounds how many are remembered.
 const mostCommits = 20
 
-// recordCommits notes what r says of the newest commit, and the end of those before it.
+// recordCommits notes what r says of the newest commit and, while that is not in force, of the one that is; and the end of
+// those that came before, or were passed over. Before the repository has been asked nobody knows which is the newest.
 func (l *Loop) recordCommits(r report.Report) {
-	o := l.opt.Statuses
-	list := r.CommitStatuses(report.StatusOptions{Name: o.Name, Since: l.memory.Since, Deadline: o.Deadline, PerCluster: o.PerCluster, URL: o.URL})
-	if s, ok := l.reviewStatus(); ok {
-		list = append(list, s)
-	}
-	if len(list) == 0 || l.takesUp(r) {
+	if !l.source.looked || r.Head.Commit == "" || l.takesUp(r) {
 		return
 	}
 	commits := slices.Clone(l.memory.Commits)
@@ -34,11 +33,60 @@ func (l *Loop) recordCommits(r report.Report) {
 		commits = slices.Insert(commits, 0, commitMemory{Commit: report.Commit{Revision: r.Head, Seen: r.Time.UTC().Truncate(time.Second)}})
 		commits = commits[:min(len(commits), mostCommits)]
 	}
+	list := r.CommitStatuses(l.statusOptions())
+	if s, ok := l.reviewStatus(); ok {
+		list = append(list, s)
+	}
 	commits[0] = commits[0].showing(keepSuccess(list, commits[0].Statuses))
 	for i := 1; i < len(commits); i++ {
+		if commits[i].Commit.Commit == r.Applied.Commit {
+			commits[i] = commits[i].showing(keepSuccess(l.inForceStatuses(r), commits[i].Statuses))
+			continue
+		}
 		commits[i] = commits[i].superseded(r.Head.Commit)
 	}
 	l.memory.Commits = commits
+}
+
+// inForceStatuses is what the commit in force shows while a newer one is not.
+func (l *Loop) inForceStatuses(r report.Report) []report.CommitStatus {
+	r.Head, r.Errors, r.Held, r.SourceErr = r.Applied, l.schedule.errs, "", ""
+	return r.CommitStatuses(l.statusOptions())
+}
+
+func (l *Loop) statusOptions() report.StatusOptions {
+	o := l.opt.Statuses
+	working, unreached := l.unsettled()
+	return report.StatusOptions{Name: o.Name, Since: l.memory.Since, Deadline: o.Deadline, PerCluster: o.PerCluster, URL: o.URL,
+		Working: working, Unreached: unreached}
+}
+
+// unsettled tells on which members something is still being done for the wish, and which cannot be asked and hold what it does
+// not want there any more.
+func (l *Loop) unsettled() (working, unreached []string) {
+	if l.wish == nil {
+		return nil, nil
+	}
+	from := l.sourceName()
+	for _, m := range l.sortedMembers() {
+		away := m.conn == nil && !m.opening || m.state.Phase == fleet.Unreachable
+		switch {
+		case away:
+			for _, set := range slices.Sorted(maps.Keys(m.live.Parents)) {
+				wanted := slices.ContainsFunc(l.schedule.targets[m.name], func(s apply.Set) bool { return s.Name == set })
+				if parent := m.live.Parents[set]; parent.Source == from && set != servicesSet && !wanted {
+					unreached = append(unreached, fmt.Sprintf("%s is not reached, and holds what placement %s brought", m.name, set))
+				}
+			}
+		case refusedClaim(m.claim):
+			if len(l.schedule.targets[m.name]) > 0 {
+				unreached = append(unreached, m.name+": "+m.claim.Error())
+			}
+		case m.plannedFor != l.wish || !m.live.Complete || m.busy():
+			working = append(working, m.name+" is being worked on")
+		}
+	}
+	return working, unreached
 }
 
 // takesUp tells whether the newest commit is that of the process before, and this one has yet to find out how it stands. What

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gitfleet/gitfleet/api/networking/v1alpha1"
 )
 
 // StatusOptions is what the statuses of commits need to know besides the Report.
@@ -15,6 +17,9 @@ type StatusOptions struct {
 	Deadline   time.Duration // how long it may take from then on to get everything in place and healthy
 	PerCluster bool          // a status for each cluster besides that of the fleet
 	URL        string        // of the status page; empty for none
+	// Working is what is still being done for Applied anywhere, and Unreached what cannot be, besides what the placements of
+	// the Report tell.
+	Working, Unreached []string
 }
 
 // Context returns a context under the name that o gives.
@@ -38,7 +43,9 @@ func (r Report) CommitStatuses(o StatusOptions) []CommitStatus {
 	if r.Head.Commit != r.Applied.Commit {
 		return list // nothing of it is anywhere
 	}
-	if state, text = r.servicesStatus(o); state != "" {
+	if text, ok := r.servicesWait(state); ok {
+		add(ContextServices, StatePending, text)
+	} else if state, text = r.servicesStatus(o); state != "" {
 		add(ContextServices, state, text)
 	}
 	if o.PerCluster {
@@ -79,7 +86,35 @@ func (r Report) applyStatus(o StatusOptions) (State, string) {
 	case r.Confirm != nil:
 		return StatePending, fmt.Sprintf("waits for a person to confirm %s, by a commit with the trailer that the status page shows", count(r.Confirm.Removals, "deletion"))
 	}
-	return r.progressOf("").status(r.overdue(o), o.Deadline)
+	p := r.progressOf("")
+	p.waiting, p.member = append(p.waiting, o.Working...), append(p.member, o.Unreached...)
+	return p.status(r.overdue(o), o.Deadline)
+}
+
+// servicesWait tells why nothing can be said of services yet: what is exported is known once everything is in place and seen.
+func (r Report) servicesWait(apply State) (string, bool) {
+	known := map[string]bool{}
+	for _, e := range r.Exports {
+		known[e.Cluster+" "+e.Namespace+"/"+e.Name] = true
+	}
+	placed := false
+	for _, p := range r.Placements {
+		for _, c := range p.Clusters {
+			for _, o := range c.Objects {
+				if o.Kind != "ServiceExport" || o.Group != v1alpha1.Group {
+					continue
+				}
+				placed = true
+				if apply == StateSuccess && !known[c.Cluster+" "+o.Namespace+"/"+o.Name] {
+					return fmt.Sprintf("the export %s/%s of %s has not been seen yet", o.Namespace, o.Name, c.Cluster), true
+				}
+			}
+		}
+	}
+	if apply != StateSuccess && (placed || len(r.Exports)+len(r.Services) > 0) {
+		return "waits for everything to be in place", true
+	}
+	return "", false
 }
 
 // progress is how far a commit has come on one cluster or all.

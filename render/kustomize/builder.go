@@ -41,7 +41,7 @@ func New(opt Options) *Builder {
 	l := &opt.Limits
 	l.Time = cmp.Or(l.Time, time.Minute)
 	l.MemoryBytes = cmp.Or(l.MemoryBytes, 1<<30)
-	l.Files = cmp.Or(l.Files, 200_000)
+	l.Files = cmp.Or(l.Files, 50_000)
 	l.FileBytes = cmp.Or(l.FileBytes, 10<<20)
 	l.TreeBytes = cmp.Or(l.TreeBytes, 256<<20)
 	l.OutputBytes = cmp.Or(l.OutputBytes, 256<<20)
@@ -50,8 +50,9 @@ func New(opt Options) *Builder {
 
 // Build renders the directories paths of snap (all of it when there are none) and returns the objects in the order of
 // their roots, and within a root in kustomize's order. Mistakes of the authors come as render.ManifestErrors, all at
-// once, including those of the objects that could be rendered. Any other error says that the answer is not known: the
-// snapshot could not be read, the child died, a limit was reached. Objects are returned only without an error.
+// once, including those of the objects that could be rendered; a snapshot that takes more than the limits is such a mistake,
+// since the next attempt would take as much. Any other error says that the answer is not known: the snapshot could not be
+// read, the child died, or did not get to work. Objects are returned only without an error.
 func (b *Builder) Build(ctx context.Context, snap source.Snapshot, paths []string) ([]render.Object, error) {
 	select {
 	case b.turn <- struct{}{}:
@@ -64,7 +65,8 @@ func (b *Builder) Build(ctx context.Context, snap source.Snapshot, paths []strin
 			return nil, fmt.Errorf("path %q must be relative to the repository and stay in it", p)
 		}
 	}
-	limited, cancel := context.WithTimeoutCause(ctx, b.opt.Limits.Time, fmt.Errorf("rendering took longer than %s", b.opt.Limits.Time))
+	patience := starved * b.opt.Limits.Time
+	limited, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("rendering took longer than %s", patience))
 	defer cancel()
 	answers, err := b.ask(limited, snap, paths)
 	if err != nil {
@@ -72,6 +74,10 @@ func (b *Builder) Build(ctx context.Context, snap source.Snapshot, paths []strin
 	}
 	return merge(answers)
 }
+
+// starved is how many times as long as it may compute a child may take. What takes longer does not get to compute, which is the
+// machine's fault.
+const starved = 3
 
 // merge puts the answers of all children together, in the order of the roots.
 func merge(answers []answer) ([]render.Object, error) {
@@ -114,12 +120,12 @@ func (b *Builder) ask(ctx context.Context, snap source.Snapshot, paths []string)
 		}
 		children = append(children, c)
 	}
-	group.Go(func() error { return feed(children, snap, b.opt.Limits) })
+	group.Go(func() error { return feed(ctx, children, snap, b.opt.Limits) })
 	answers := make([]answer, len(children))
 	for i, c := range children {
 		group.Go(func() error {
 			var err error
-			answers[i], err = c.collect(ctx, b.opt.Limits.OutputBytes)
+			answers[i], err = c.collect(ctx, b.opt.Limits)
 			return err
 		})
 	}
@@ -129,23 +135,17 @@ func (b *Builder) ask(ctx context.Context, snap source.Snapshot, paths []string)
 	return answers, nil
 }
 
-// smallTree is the number of files below which a second process costs more than it saves.
+// smallTree is the number of files and directories below which a second process costs more than it saves.
 const smallTree = 32
 
-// small tells whether a tree has few files. One that cannot be read is not: what is wrong shows when it is fed.
+// small tells whether a tree has few files and directories. One that cannot be read is not: what is wrong shows when it is fed.
 func small(tree fs.FS) bool {
-	files := 0
-	err := fs.WalkDir(tree, ".", func(_ string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if !e.IsDir() {
-			files++
-		}
-		if files >= smallTree {
+	entries := 0
+	err := fs.WalkDir(tree, ".", func(_ string, _ fs.DirEntry, err error) error {
+		if entries++; err == nil && entries >= smallTree {
 			return fs.SkipAll
 		}
-		return nil
+		return err
 	})
-	return err == nil && files < smallTree
+	return err == nil && entries < smallTree
 }

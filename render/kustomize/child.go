@@ -30,6 +30,7 @@ func Main(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	if err := confine(req.Limits); err != nil {
 		return err
 	}
+	go watch(req.Limits)
 	t, err := readTree(in)
 	if err != nil {
 		return err
@@ -93,17 +94,20 @@ func (f *frameWriter) mistakes(errs render.ManifestErrors) error {
 	return nil
 }
 
-// confine lowers this process's limits. The race detector's shadow memory does not fit under a memory limit.
+// memorySlack is what the kernel gives beyond the limit: Go maps memory in large steps, and threads have stacks.
+const memorySlack = 512 << 20
+
+// confine lowers this process's limits. Those on time and memory are for when watch is not fast enough. The race detector's
+// shadow memory does not fit under a memory limit.
 func confine(l Limits) error {
-	seconds := uint64(l.Time.Seconds()) + 1
 	limits := map[int]uint64{
-		syscall.RLIMIT_CPU:    2 * seconds, // two cores for the whole time
+		syscall.RLIMIT_CPU:    2 * (uint64(l.Time.Seconds()) + 1),
 		syscall.RLIMIT_NOFILE: 64,
 		syscall.RLIMIT_FSIZE:  0, // pipes are no files
 		syscall.RLIMIT_CORE:   0,
 	}
 	if !raceEnabled {
-		limits[syscall.RLIMIT_DATA] = uint64(l.MemoryBytes)
+		limits[syscall.RLIMIT_DATA] = uint64(l.MemoryBytes) + memorySlack
 	}
 	var errs []error
 	for which, value := range limits {

@@ -3,6 +3,7 @@ package kustomize
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,10 +11,12 @@ import (
 	"io"
 	"os/exec"
 	"path"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/gitfleet/gitfleet/render"
 	"github.com/gitfleet/gitfleet/source"
 )
 
@@ -71,9 +74,9 @@ func stop(children []*process) error {
 }
 
 // feed sends the snapshot to all children. One that has gone away is not feed's to report: its answer tells why.
-func feed(children []*process, snap source.Snapshot, limits Limits) error {
+func feed(ctx context.Context, children []*process, snap source.Snapshot, limits Limits) error {
 	buffered := bufio.NewWriterSize(&fanOut{children: children}, 1<<16)
-	err := writeTree(buffered, snap.FS, limits)
+	err := writeTree(ctx, buffered, snap.FS, limits)
 	if err == nil {
 		err = buffered.Flush()
 	}
@@ -106,21 +109,45 @@ func (f *fanOut) Write(p []byte) (int, error) {
 }
 
 // collect reads the answer and waits for the end of the child.
-func (p *process) collect(ctx context.Context, limit int64) (answer, error) {
-	a, err := readAnswer(p.stdout, limit)
+func (p *process) collect(ctx context.Context, limits Limits) (answer, error) {
+	a, err := readAnswer(p.stdout, limits.OutputBytes)
 	if err != nil {
 		_ = p.cmd.Cancel() // it may still be writing
 	}
 	waitErr := p.cmd.Wait()
+	if mistake := p.overLimit(a.last, limits); mistake != nil {
+		return a, mistake
+	}
 	switch {
 	case ctx.Err() != nil && (err != nil || waitErr != nil):
 		return a, fmt.Errorf("%w%s", context.Cause(ctx), during(a))
 	case errors.Is(err, errOutput):
-		return a, fmt.Errorf("%w of %d MiB%s", err, limit>>20, during(a))
+		return a, tooMuch(a.last, "what is rendered is larger than %d MiB", limits.OutputBytes>>20)
 	case err != nil || waitErr != nil:
 		return a, fmt.Errorf("rendering child failed%s: %w%s", during(a), errors.Join(err, waitErr), p.stderr.fatal())
 	}
 	return a, nil
+}
+
+// overLimit returns the author's mistake that ended the child while it was at a root, and nil when something else did. What a
+// repository takes to be rendered is its authors' to mend: it would take as much at the next attempt.
+func (p *process) overLimit(at string, l Limits) render.ManifestErrors {
+	state := p.cmd.ProcessState
+	switch code, last := state.ExitCode(), p.stderr.fatal(); {
+	case code == exitMemory, code == exitCrash && memoryCrash.MatchString(last):
+		return tooMuch(at, "rendering it takes more than %d MiB of memory", l.MemoryBytes>>20)
+	case code == exitTime, code < 0 && state.UserTime()+state.SystemTime() > l.Time:
+		return tooMuch(at, "rendering it takes more than %s of processor time", l.Time)
+	}
+	return nil
+}
+
+// memoryCrash matches what Go says when it gets no more memory, or no more stack.
+var memoryCrash = regexp.MustCompile(`out of memory|cannot allocate memory|stack overflow|stack exceeds`)
+
+// tooMuch is the mistake of a root that takes more than it may; of the whole repository when at is empty.
+func tooMuch(at, format string, args ...any) render.ManifestErrors {
+	return render.ManifestErrors{{File: cmp.Or(at, "."), Message: fmt.Sprintf(format, args...) + "; split it, or take out what multiplies it"}}
 }
 
 // during names the root a child was at.

@@ -2,11 +2,13 @@ package kustomize
 
 import (
 	"archive/tar"
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
 	"path"
 	"strconv"
+	"strings"
 
 	"github.com/gitfleet/gitfleet/render"
 )
@@ -18,8 +20,11 @@ const (
 
 // writeTree writes fsys to w as a tar stream. Any failure to read is an error: a snapshot is sent whole or not at all.
 // Files above the size limit go without content, so that only using them is an error.
-func writeTree(w io.Writer, fsys fs.FS, limits Limits) error {
-	s := &streamer{tar: tar.NewWriter(w), fsys: fsys, limits: limits}
+func writeTree(ctx context.Context, w io.Writer, fsys fs.FS, limits Limits) error {
+	if err := checkExtent(ctx, fsys, limits.Files); err != nil {
+		return err
+	}
+	s := &streamer{ctx: ctx, tar: tar.NewWriter(w), fsys: fsys, limits: limits}
 	if err := fs.WalkDir(fsys, ".", s.visit); err != nil {
 		return err
 	}
@@ -29,16 +34,44 @@ func writeTree(w io.Writer, fsys fs.FS, limits Limits) error {
 	return s.tar.Close()
 }
 
+// deepest is how many directories a path may go down; no manifest is near that.
+const deepest = 100
+
+// checkExtent reports a tree with more files and directories than most, before any file is read. A commit of a few bytes can
+// name the same directory so often that a walk through it never ends.
+func checkExtent(ctx context.Context, fsys fs.FS, most int) error {
+	entries := 0
+	return fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		switch entries++; {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			return fmt.Errorf("read the snapshot: %w", err)
+		case d.IsDir() && path.Base(name) == ".git":
+			return fs.SkipDir
+		case entries > most:
+			return render.ManifestErrors{{File: ".", Message: fmt.Sprintf("the repository holds more than %d files and directories; "+
+				"keep manifests in a repository of their own", most)}}
+		case strings.Count(name, "/") > deepest:
+			top, _, _ := strings.Cut(name, "/") // the whole name would leave no room for what is wrong with it
+			return render.ManifestErrors{{File: top, Message: fmt.Sprintf("has directories that are more than %d deep; move what is in them up", deepest)}}
+		}
+		return nil
+	})
+}
+
 type streamer struct {
+	ctx    context.Context
 	tar    *tar.Writer
 	fsys   fs.FS
 	limits Limits
-	files  int
 	bytes  int64
 }
 
 func (s *streamer) visit(name string, d fs.DirEntry, err error) error {
 	switch {
+	case s.ctx.Err() != nil:
+		return context.Cause(s.ctx)
 	case err != nil:
 		return fmt.Errorf("read the snapshot: %w", err)
 	case path.Base(name) == ".git": // of a working tree; a submodule has a file of this name
@@ -48,10 +81,6 @@ func (s *streamer) visit(name string, d fs.DirEntry, err error) error {
 		return nil
 	case d.IsDir():
 		return nil
-	}
-	if s.files++; s.files > s.limits.Files {
-		return render.ManifestErrors{{File: ".", Message: fmt.Sprintf("the repository holds more than %d files; "+
-			"keep manifests in a repository of their own", s.limits.Files)}}
 	}
 	if err := s.file(name, d); err != nil {
 		if _, author := err.(render.ManifestErrors); author {
@@ -64,23 +93,18 @@ func (s *streamer) visit(name string, d fs.DirEntry, err error) error {
 
 func (s *streamer) file(name string, d fs.DirEntry) error {
 	h := &tar.Header{Name: name, Format: tar.FormatPAX}
-	switch d.Type() {
-	case fs.ModeSymlink:
-		target, err := fs.ReadLink(s.fsys, name)
-		if err != nil {
-			return err
-		}
-		h.Typeflag, h.Linkname = tar.TypeSymlink, target
-		return s.tar.WriteHeader(h)
-	case 0:
-	default:
+	if d.Type() != fs.ModeSymlink && d.Type() != 0 {
 		return nil // sockets and devices of a working tree; a commit has none
 	}
 	info, err := d.Info()
 	if err != nil {
 		return err
 	}
-	if size := info.Size(); size > s.limits.FileBytes {
+	size := info.Size()
+	if d.Type() == fs.ModeSymlink {
+		return s.link(h, size)
+	}
+	if size > s.limits.FileBytes {
 		h.PAXRecords = map[string]string{paxTooLarge: strconv.FormatInt(size, 10)}
 		return s.tar.WriteHeader(h)
 	}
@@ -98,4 +122,21 @@ func (s *streamer) file(name string, d fs.DirEntry) error {
 	}
 	_, err = s.tar.Write(data)
 	return err
+}
+
+// longestLink is what Linux takes as the target of a link. In a commit it can be anything.
+const longestLink = 4095
+
+func (s *streamer) link(h *tar.Header, size int64) error {
+	h.Typeflag = tar.TypeSymlink
+	if size <= longestLink {
+		var err error
+		if h.Linkname, err = fs.ReadLink(s.fsys, h.Name); err != nil {
+			return err
+		}
+	}
+	if size > longestLink || strings.Contains(h.Linkname, "\x00") {
+		return render.ManifestErrors{{File: h.Name, Message: "the symbolic link names what no file can be called; remove it"}}
+	}
+	return s.tar.WriteHeader(h)
 }

@@ -18,7 +18,7 @@ var _ filesys.FileSystem = (*tree)(nil)
 func send(t *testing.T, fsys fs.FS) *tree {
 	t.Helper()
 	var b bytes.Buffer
-	if err := writeTree(&b, fsys, New(Options{}).opt.Limits); err != nil {
+	if err := writeTree(t.Context(), &b, fsys, New(Options{}).opt.Limits); err != nil {
 		t.Fatal(err)
 	}
 	tr, err := readTree(bytes.NewReader(b.Bytes()))
@@ -77,7 +77,7 @@ func TestTree(t *testing.T) {
 // TestTreeCut proves that no part of a tree passes for the whole.
 func TestTreeCut(t *testing.T) {
 	var b bytes.Buffer
-	err := writeTree(&b, fstest.MapFS{"a": {Data: []byte(strings.Repeat("x", 600))}, "b": {Data: []byte("y")}}, New(Options{}).opt.Limits)
+	err := writeTree(t.Context(), &b, fstest.MapFS{"a": {Data: []byte(strings.Repeat("x", 600))}, "b": {Data: []byte("y")}}, New(Options{}).opt.Limits)
 	if err != nil {
 		t.Fatal(err)
 	}

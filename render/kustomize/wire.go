@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -16,8 +17,8 @@ import (
 
 // Limits bound what one render may use. They hold for each child on its own.
 type Limits struct {
-	Time        time.Duration // wall clock, and CPU time of the child
-	MemoryBytes int64         // heap; beyond it the child slows down, then dies
+	Time        time.Duration // of processors; waiting for them may take several times as long
+	MemoryBytes int64         // all that Go has from the kernel; with three quarters of it the child slows down
 	Files       int           // files in the snapshot
 	FileBytes   int64         // a larger file cannot be used by a manifest
 	TreeBytes   int64         // all files together
@@ -128,6 +129,9 @@ func readFrame(r io.Reader, limit *int64) (byte, []byte, error) {
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return 0, nil, fmt.Errorf("%w: %w", errCut, err)
 	}
+	if !slices.Contains([]byte{frameUnit, frameObject, frameMistake, frameEnd}, head[0]) {
+		return 0, nil, fmt.Errorf("answer of the rendering child: unknown type %q", head[0])
+	}
 	n := int64(binary.BigEndian.Uint32(head[1:]))
 	if *limit -= n; *limit < 0 {
 		return 0, nil, errOutput
@@ -168,8 +172,6 @@ func (a *answer) take(kind byte, data []byte, frames int) (bool, error) {
 			return false, fmt.Errorf("%w: %d of %d frames came", errCut, frames, e.Frames)
 		}
 		return true, nil
-	default:
-		return false, fmt.Errorf("unknown type %q", kind)
 	}
 	return false, nil
 }

@@ -20,6 +20,7 @@ const usage = `Usage: localfleet [--dir DIR] COMMAND
   up [--members N | --names A,B,...]   start a hub and members, return when all are ready
      [--until-eof]                     take the fleet down when standard input ends
      [--timeout 3m]                    how long to wait for readiness
+     [--audit]                         log every write request: log/CLUSTER-audit.log
   down                                 stop everything and remove it; logs stay
   status                               what runs
   stop CLUSTER                         stop one control plane; its simulated pods still answer
@@ -46,6 +47,7 @@ type options struct {
 	members  int
 	names    string
 	untilEOF bool
+	audit    bool
 	timeout  time.Duration
 }
 
@@ -60,6 +62,7 @@ func newFlags(o *options, command string) *flag.FlagSet {
 	case supervise:
 		flags.StringVar(&o.names, "names", "", "names of the members, separated by commas")
 		flags.BoolVar(&o.untilEOF, "until-eof", false, "take the fleet down when standard input ends")
+		flags.BoolVar(&o.audit, "audit", false, "log every write request")
 		flags.DurationVar(&o.timeout, "timeout", 3*time.Minute, "how long to wait for readiness")
 	}
 	return flags

@@ -84,6 +84,9 @@ func spawn(o *options, layout supervisor.Layout, members []string) (io.Reader, *
 		cmd.Args = append(cmd.Args, "--until-eof")
 		cmd.Stdin = os.Stdin
 	}
+	if o.audit {
+		cmd.Args = append(cmd.Args, "--audit")
+	}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = []*os.File{write}
 	cmd.Dir = "/"
@@ -131,6 +134,7 @@ func runSupervisor(ctx context.Context, o *options) error {
 		Members: strings.Split(o.names, ","),
 		Version: version.Get().GitVersion,
 		Timeout: o.timeout,
+		Audit:   o.audit,
 		Log:     slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Say:     say,
 	})

@@ -46,6 +46,17 @@ type Fleet struct {
 // fails t when the binary is missing, or the fleet does not become ready.
 func Start(t testing.TB, members int) *Fleet {
 	t.Helper()
+	return start(t, members)
+}
+
+// StartAudited is Start with API servers that log every write request: see Audit.
+func StartAudited(t testing.TB, members int) *Fleet {
+	t.Helper()
+	return start(t, members, "--audit")
+}
+
+func start(t testing.TB, members int, options ...string) *Fleet {
+	t.Helper()
 	binary := findBinary(t)
 	takeSlot(t)
 	dir := t.TempDir()
@@ -62,7 +73,7 @@ func Start(t testing.TB, members int) *Fleet {
 		f.down(t)
 		_ = write.Close() // nothing was written
 	})
-	out, err := f.call(t, read, "up", "--members", fmt.Sprint(members), "--until-eof")
+	out, err := f.call(t, read, append([]string{"up", "--members", fmt.Sprint(members), "--until-eof"}, options...)...)
 	_ = read.Close() // the supervisor has its own copy
 	if err != nil {
 		t.Fatalf("localfleet up: %v\n%s", err, out)

@@ -52,6 +52,7 @@ type spec struct {
 	nodes    int
 	location string
 	version  string
+	audit    bool
 }
 
 func newCluster(s spec, plan netplan.Plan, layout Layout, log *slog.Logger) (*cluster, error) {
@@ -70,6 +71,9 @@ func newCluster(s spec, plan netplan.Plan, layout Layout, log *slog.Logger) (*cl
 	}
 	c.etcd = c.component(Etcd, etcdArgs())
 	c.api = c.component(APIServer, apiServerArgs(c.listen, c.adverts))
+	if s.audit {
+		c.api.args = append(c.api.args, auditArgs(layout.AuditLog(s.name))...)
+	}
 	c.api.while = c.serve
 	c.manager = c.component(ControllerManager, managerArgs(c.name, c.hub))
 	if !c.hub {

@@ -22,7 +22,19 @@ const (
 	accountKey    = "service-accounts.key"
 	managerConfig = "controller-manager.kubeconfig"
 	schedConfig   = "scheduler.kubeconfig"
+	auditConfig   = "audit-policy.yaml"
 )
+
+// auditPolicy records who asked for which write, and what the answer was, without any object.
+const auditPolicy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived, ResponseStarted]
+omitManagedFields: true
+rules:
+  - level: Metadata
+    verbs: [create, update, patch, delete, deletecollection]
+  - level: None
+`
 
 // serviceRange is where ClusterIPs come from. It is the default of AKS and disjoint from every 10.M (M is 2 or more).
 const serviceRange = "10.0.0.0/16"
@@ -51,6 +63,11 @@ func apiServerArgs(listen netip.AddrPort, advertised netip.Addr) []string {
 		// Fairness between users costs objects and CPU and has nobody to be fair to.
 		"--enable-priority-and-fairness=false", "--profiling=false",
 	}
+}
+
+// auditArgs: the log is written before a request is done with, so that nothing of it is lost when the server is killed.
+func auditArgs(log string) []string {
+	return []string{"--audit-policy-file=" + auditConfig, "--audit-log-path=" + log, "--audit-log-mode=blocking"}
 }
 
 // hubControllers is what a cluster without nodes needs.

@@ -62,7 +62,7 @@ func (c *cluster) writeServerFiles(ca *pki.Authority, now time.Time) error {
 		return err
 	}
 	files := map[string][]byte{caCert: ca.CertPEM, apiCert: server.CertPEM, apiKey: server.KeyPEM,
-		accountKey: key, egressConfig: []byte(egressManifest)}
+		accountKey: key, egressConfig: []byte(egressManifest), auditConfig: []byte(auditPolicy)}
 	for name, data := range files {
 		if err := writeFile(filepath.Join(c.layout.cluster(c.name), name), data); err != nil {
 			return err

@@ -29,6 +29,7 @@ type Config struct {
 	Members []string
 	Version string        // of Kubernetes, as nodes report it
 	Timeout time.Duration // for all clusters to become ready
+	Audit   bool          // every write request is logged: see Layout.AuditLog
 	Log     *slog.Logger
 	Say     func(Event) // told about progress; it must not block for long
 }
@@ -137,7 +138,7 @@ func (f *fleet) build() error {
 	names := append([]string{Hub}, f.Members...)
 	var all []access
 	for i, name := range names {
-		s := spec{name: name, index: i, version: f.Version}
+		s := spec{name: name, index: i, version: f.Version, audit: f.Audit}
 		if i > 0 {
 			s.nodes, s.location = NodesPerMember, location(i-1)
 		}

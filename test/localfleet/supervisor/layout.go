@@ -26,6 +26,12 @@ func (l Layout) Log(cluster, component string) string {
 	return filepath.Join(l.Dir, "log", cluster+"-"+component+".log")
 }
 
+// AuditLog is where the API server of a cluster writes, if the fleet is audited, one JSON object (audit.k8s.io/v1, Event) for
+// each write request that it has answered.
+func (l Layout) AuditLog(cluster string) string {
+	return filepath.Join(l.Dir, "log", cluster+"-audit.log")
+}
+
 // SupervisorLog is where the supervisor writes.
 func (l Layout) SupervisorLog() string { return filepath.Join(l.Dir, "log", "supervisor.log") }
 
