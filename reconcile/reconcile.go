@@ -252,6 +252,7 @@ func (l *Loop) due() (first time.Time, ok bool) {
 	if at, ok := l.statusesDue(); ok {
 		consider(at)
 	}
+	consider(l.forge.quiet)
 	if at, ok := l.reviewsDue(); ok {
 		consider(at)
 	}
@@ -261,7 +262,7 @@ func (l *Loop) due() (first time.Time, ok bool) {
 	if l.schedule.pending != "" {
 		consider(l.acquaintedBy())
 	}
-	workers := []*worker{&l.source.render, &l.services.provide, &l.publish, &l.forge.tell, &l.reviews.poll, &l.reviews.work, &l.reviews.tracing}
+	workers := []*worker{&l.source.render, &l.services.provide, &l.publish, &l.forge.tell, &l.forge.talk, &l.reviews.poll, &l.reviews.work, &l.reviews.tracing}
 	for _, m := range l.members {
 		workers = append(workers, &m.open, &m.prepare, &m.status)
 		for i := range m.lanes {
@@ -327,7 +328,7 @@ func (l *Loop) step(ctx context.Context, now time.Time) (told bool) {
 	l.status.Store(&r)
 	l.tellConverged(r)
 	l.publishReport(ctx, r)
-	l.startTelling(ctx, now)
+	l.tellForge(ctx, now)
 	return true
 }
 

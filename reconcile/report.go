@@ -26,7 +26,7 @@ const (
 
 // buildReport says everything that is known at now.
 func (l *Loop) buildReport(now time.Time) report.Report {
-	r := report.Report{Time: now, Head: l.source.head, Errors: l.source.refused, ForgeErr: errorText(l.forge.err), Held: l.source.held}
+	r := report.Report{Time: now, Head: l.source.head, Errors: l.source.refused, ForgeErr: errorText(l.forgeErr()), Held: l.source.held}
 	if err := cmp.Or(l.source.fetchErr, l.source.renderErr); err != nil {
 		r.SourceErr = err.Error()
 	}

@@ -78,7 +78,7 @@ func (l *Loop) review(ctx context.Context, now time.Time) {
 	}
 	r, inForce := &l.reviews, l.wish.Revision.Commit
 	due := r.look || r.asOf != inForce || !now.Before(r.asked.Add(l.opt.Reviews.Interval))
-	if due && r.poll.ready(now) {
+	if due && l.forgeReady(&r.poll, now) {
 		r.asked, r.look = now, false
 		start(ctx, l, &r.poll, func(ctx context.Context) polled {
 			list, err := l.opt.Forge.PullRequests(ctx, l.opt.Reviews.Branch)
@@ -113,10 +113,10 @@ type polled struct {
 func (l *Loop) polled(ctx context.Context, out polled) {
 	r := &l.reviews
 	if out.err != nil {
-		l.forgeFailed(ctx, &r.poll, fmt.Errorf("pull requests: %w", out.err))
+		l.forgeAnswered(ctx, &r.poll, fmt.Errorf("pull requests: %w", out.err))
 		return
 	}
-	l.forgeAnswered(&r.poll)
+	l.forgeAnswered(ctx, &r.poll, nil)
 	r.asOf = out.asOf
 	r.open = slices.DeleteFunc(out.open, func(pr report.PullRequest) bool { return pr.Head == "" }) // not there yet, as right after opening
 	maps.DeleteFunc(r.planned, func(id string, _ review) bool {
@@ -263,7 +263,7 @@ func (l *Loop) buildRevision(ctx context.Context, rev source.Revision) ([]render
 // trace finds out which pull request the commit in force came from, once for each commit.
 func (l *Loop) trace(ctx context.Context, now time.Time) {
 	commit := l.tracedCommit()
-	if _, known := l.reviews.origin[commit]; known || commit == "" || len(l.memory.Reviewed) == 0 || !l.reviews.tracing.ready(now) {
+	if _, known := l.reviews.origin[commit]; known || commit == "" || len(l.memory.Reviewed) == 0 || !l.forgeReady(&l.reviews.tracing, now) {
 		return
 	}
 	type traced struct {
@@ -275,10 +275,10 @@ func (l *Loop) trace(ctx context.Context, now time.Time) {
 		return traced{id, err}
 	}, func(out traced) {
 		if out.err != nil {
-			l.forgeFailed(ctx, &l.reviews.tracing, fmt.Errorf("where %.12s came from: %w", commit, out.err))
+			l.forgeAnswered(ctx, &l.reviews.tracing, fmt.Errorf("where %.12s came from: %w", commit, out.err))
 			return
 		}
-		l.forgeAnswered(&l.reviews.tracing)
+		l.forgeAnswered(ctx, &l.reviews.tracing, nil)
 		l.reviews.origin = map[string]string{commit: out.id}
 		l.stale.report = true
 	})

@@ -77,7 +77,7 @@ func (b *Builder) Build(ctx context.Context, snap source.Snapshot, paths []strin
 
 // starved is how many times as long as it may compute a child may take. What takes longer does not get to compute, which is the
 // machine's fault.
-const starved = 3
+const starved = 5
 
 // merge puts the answers of all children together, in the order of the roots.
 func merge(answers []answer) ([]render.Object, error) {
