@@ -68,7 +68,8 @@ func (l *Loop) stuck() bool {
 		return l.toldForge()
 	}
 	if l.wish == nil || l.wish.Revision.Commit != l.source.head.Commit {
-		return l.source.render.failures >= attempts || l.source.held != "" && l.reviews.tracing.failures == 0 && !l.reviews.tracing.running || l.reviews.tracing.failures >= attempts
+		held := l.source.held != "" && (!l.source.asking || l.reviews.tracing.failures >= attempts)
+		return l.source.render.failures >= attempts || held
 	}
 	for _, m := range l.members {
 		if m.pending() {

@@ -50,9 +50,29 @@ type reviews struct {
 // review is what one pull request comes to.
 type review struct {
 	head, onto string // commits: what was planned, and on top of what was in force
-	plan       report.Plan
-	comment    string // that tells it
-	err        error  // ours, or the machine's; tried again
+	digest     string // of the plan; empty with mistakes
+	state      report.State
+	summary    string
+	comment    string    // that tells the plan
+	gist       string    // the same without the commit that it was planned on top of
+	tried      time.Time // when it was planned, or that failed
+	failures   int       // in a row, for this head and base
+	err        error     // ours, or the machine's; tried again
+}
+
+// mostPatience is the longest time until a pull request that cannot be planned is tried again as it is.
+const mostPatience = time.Hour
+
+// due tells when pr must be planned: at once when it is another head or base than was planned, and what failed again and again
+// more and more rarely. What is planned is not due.
+func (r review) due(pr report.PullRequest, onto string) (at time.Time, due bool) {
+	switch {
+	case r.head != pr.Head || r.onto != onto:
+		return time.Time{}, true
+	case r.err == nil:
+		return time.Time{}, false
+	}
+	return r.tried.Add(min(firstRetry<<min(r.failures, 12), mostPatience)), true
 }
 
 // reviewed is what is remembered of the plan of a pull request, for when it has been merged.
@@ -73,6 +93,7 @@ func (l *Loop) reviewsOn() bool {
 
 // review looks for open pull requests and plans those whose plan is not that of today.
 func (l *Loop) review(ctx context.Context, now time.Time) {
+	l.trace(ctx, now)
 	if !l.reviewsOn() {
 		return
 	}
@@ -85,22 +106,42 @@ func (l *Loop) review(ctx context.Context, now time.Time) {
 			return polled{list, inForce, err}
 		}, func(out polled) { l.polled(ctx, out) })
 	}
-	l.trace(ctx, now)
 	// One that has just been merged is not to be planned on top of itself: what it showed is compared with what came.
 	if r.asOf != inForce || !r.work.ready(now) {
 		return
 	}
-	for _, pr := range r.open {
-		if have, ok := r.planned[pr.ID]; !ok || have.head != pr.Head || have.onto != l.wish.Revision.Commit || have.err != nil {
-			l.startReview(ctx, pr)
-			return
-		}
+	if pr, ok := l.nextReview(now); ok {
+		l.startReview(ctx, pr)
 	}
 }
 
-// reviewsDue returns when the forge is asked again.
+// nextReview chooses which pull request to plan: of those that are due the one whose turn was longest ago, so that none that fails,
+// or changes all the time, keeps the others waiting.
+func (l *Loop) nextReview(now time.Time) (next report.PullRequest, ok bool) {
+	var last time.Time
+	for _, pr := range l.reviews.open {
+		have := l.reviews.planned[pr.ID]
+		at, due := have.due(pr, l.wish.Revision.Commit)
+		if due && !now.Before(at) && (!ok || have.tried.Before(last)) {
+			next, last, ok = pr, have.tried, true
+		}
+	}
+	return next, ok
+}
+
+// reviewsDue returns when the forge is asked again, or one that failed is tried again.
 func (l *Loop) reviewsDue() (at time.Time, ok bool) {
-	return l.reviews.asked.Add(l.opt.Reviews.Interval), l.reviewsOn() && !l.reviews.poll.running
+	if !l.reviewsOn() {
+		return at, false
+	}
+	at, ok = l.reviews.asked.Add(l.opt.Reviews.Interval), !l.reviews.poll.running
+	for _, pr := range l.reviews.open {
+		retry, due := l.reviews.planned[pr.ID].due(pr, l.wish.Revision.Commit)
+		if due && retry.After(l.stepped) && (!ok || retry.Before(at)) {
+			at, ok = retry, true
+		}
+	}
+	return at, ok
 }
 
 // polled is a forge's answer to which pull requests are open.
@@ -135,26 +176,38 @@ func (l *Loop) startReview(ctx context.Context, pr report.PullRequest) {
 		ctx, cancel := context.WithTimeout(ctx, l.opt.Reviews.Limit)
 		defer cancel()
 		return l.reviewOne(ctx, pr, onto)
-	}, func(out review) {
-		l.stale.report = true
-		if out.err != nil {
-			l.reviews.work.failed(time.Now())
+	}, func(out review) { l.reviewed(pr, out) })
+}
+
+// reviewed notes what came of planning a pull request. Where nothing but the commit below it is another, the comment stays: it
+// would be changed on every request at every push.
+func (l *Loop) reviewed(pr report.PullRequest, out review) {
+	l.stale.report = true
+	before := l.reviews.planned[pr.ID]
+	if out.err != nil {
+		if before.head == out.head && before.onto == out.onto {
+			out.failures = before.failures + 1
+		}
+		out.comment = before.comment
+		if errorText(before.err) != out.err.Error() {
 			l.opt.Log.Warn("pull request not planned, will be tried again", "id", pr.ID, "head", pr.Head, "error", out.err)
-		} else {
-			l.reviews.work.succeeded()
-			l.rememberReview(pr.ID, out)
 		}
-		if l.reviews.planned == nil {
-			l.reviews.planned = map[string]review{}
+	} else {
+		if out.gist == before.gist && before.comment != "" {
+			out.comment = before.comment
 		}
-		l.reviews.planned[pr.ID] = out
-	})
+		l.rememberReview(pr.ID, out)
+	}
+	if l.reviews.planned == nil {
+		l.reviews.planned = map[string]review{}
+	}
+	l.reviews.planned[pr.ID] = out
 }
 
 // rememberReview keeps what the plan of a pull request was, and forgets those that were planned longest ago.
 func (l *Loop) rememberReview(id string, r review) {
 	list := slices.DeleteFunc(slices.Clone(l.memory.Reviewed), func(e reviewed) bool { return e.ID == id })
-	list = append(list, reviewed{ID: id, Head: r.head, Onto: r.onto, Digest: r.plan.Digest})
+	list = append(list, reviewed{ID: id, Head: r.head, Onto: r.onto, Digest: r.digest})
 	l.memory.Reviewed = list[max(0, len(list)-mostReviewed):]
 }
 
@@ -162,20 +215,32 @@ func (l *Loop) rememberReview(id string, r review) {
 // whoever wrote it may have no right to know what members hold.
 func (l *Loop) reviewOne(ctx context.Context, pr report.PullRequest, onto *wish) review {
 	out := review{head: pr.Head, onto: onto.Revision.Commit}
+	var plan report.Plan
 	desired, err := l.renderRequest(ctx, pr, onto)
 	var authors render.ManifestErrors
 	switch {
 	case errors.As(err, &authors):
-		out.plan.Errors = authors
+		plan.Errors = authors
 	case err != nil:
 		out.err = err
 	case pr.Fork:
-		out.plan = OfflinePlan(onto.Desired, desired, time.Now())
+		plan = OfflinePlan(onto.Desired, desired, time.Now())
 	default:
-		out.plan, out.err = l.Preview(ctx, desired)
+		plan, out.err = l.Preview(ctx, desired)
 	}
-	out.plan.Base, out.plan.Head = onto.Revision.Commit, pr.Head
-	out.comment = out.plan.Markdown(report.LongestComment, report.MarkdownOptions{Title: pr.Title, URL: l.opt.Reviews.URL, Offline: pr.Fork})
+	out.tried = time.Now()
+	if out.err != nil {
+		out.state, out.summary = report.StateError, report.Describe("not planned, will be tried again: "+out.err.Error(), report.LongestDescription)
+		return out
+	}
+	plan.Base, plan.Head = "", pr.Head
+	o := report.MarkdownOptions{Title: pr.Title, URL: l.opt.Reviews.URL, Offline: pr.Fork}
+	out.gist = plan.Markdown(report.LongestComment, o)
+	plan.Base = onto.Revision.Commit
+	out.digest, out.summary, out.comment = plan.Digest, plan.Summary(), plan.Markdown(report.LongestComment, o)
+	if out.state = report.StateSuccess; len(plan.Errors) > 0 {
+		out.state = report.StateFailure
+	}
 	return out
 }
 
@@ -262,6 +327,9 @@ func (l *Loop) buildRevision(ctx context.Context, rev source.Revision) ([]render
 
 // trace finds out which pull request the commit in force came from, once for each commit.
 func (l *Loop) trace(ctx context.Context, now time.Time) {
+	if l.opt.Reviews.Repository == nil {
+		return
+	}
 	commit := l.tracedCommit()
 	if _, known := l.reviews.origin[commit]; known || commit == "" || len(l.memory.Reviewed) == 0 || !l.forgeReady(&l.reviews.tracing, now) {
 		return
@@ -289,7 +357,10 @@ func (l *Loop) tracedCommit() string {
 	if l.source.disputed != nil {
 		return l.source.disputed.Revision.Commit
 	}
-	return l.wish.Revision.Commit
+	if l.wish != nil {
+		return l.wish.Revision.Commit
+	}
+	return ""
 }
 
 // compareReview tells how a commit with this plan digest compares with what its pull request showed. known is false while nobody
@@ -308,19 +379,20 @@ func (l *Loop) compareReview(commit, digest string) (id string, same, known bool
 }
 
 // differing tells why w, with this plan digest, must not be put in force before a person confirms it: it is not what its pull
-// request showed, and that is to be looked at. What was in force already is not looked at again.
-func (l *Loop) differing(w *wish, digest string) string {
+// request showed, and that is to be looked at. What was in force already is not looked at again. unknown tells that it is the
+// forge that is waited for.
+func (l *Loop) differing(w *wish, digest string) (why string, unknown bool) {
 	if !l.opt.Reviews.Hold || w.Revision.Commit == l.memory.Applied.Commit || slices.Contains(w.confirmed, digest) {
-		return ""
+		return "", false
 	}
 	id, same, known := l.compareReview(w.Revision.Commit, digest)
 	switch {
 	case !known:
-		return "the forge has not said yet which pull request it came from"
+		return "the forge has not said yet which pull request it came from", true
 	case id == "" || same:
-		return ""
+		return "", false
 	}
-	return fmt.Sprintf("not the plan of %s; confirm with the trailer %s: %s", id, api.TrailerConfirm, digest)
+	return fmt.Sprintf("not the plan of %s; confirm with the trailer %s: %s", id, api.TrailerConfirm, digest), false
 }
 
 // reviewStatus is the plan status of the commit in force: whether it is what was reviewed. There is none without a review.
@@ -353,22 +425,11 @@ func (l *Loop) headStatuses() map[string][]report.CommitStatus {
 	for _, pr := range l.reviews.open {
 		s := report.CommitStatus{Context: l.context(report.ContextPlan), State: report.StatePending, Description: "being planned", URL: l.opt.Reviews.URL}
 		if r, ok := l.reviews.planned[pr.ID]; ok && r.head == pr.Head {
-			s.State, s.Description = r.verdict()
+			s.State, s.Description = r.state, r.summary
 		}
 		out[pr.Head] = []report.CommitStatus{s}
 	}
 	return out
-}
-
-// verdict is the status of a planned head.
-func (r review) verdict() (report.State, string) {
-	switch {
-	case r.err != nil:
-		return report.StateError, report.Describe("not planned, will be tried again: "+r.err.Error(), report.LongestDescription)
-	case len(r.plan.Errors) > 0:
-		return report.StateFailure, r.plan.Summary()
-	}
-	return report.StateSuccess, r.plan.Summary()
 }
 
 // comments returns what gitfleet has to say on the open pull requests, by ID.
@@ -378,7 +439,7 @@ func (l *Loop) comments() map[string]string {
 		return out
 	}
 	for _, pr := range l.reviews.open {
-		if r, ok := l.reviews.planned[pr.ID]; ok && r.err == nil {
+		if r := l.reviews.planned[pr.ID]; r.comment != "" {
 			out[pr.ID] = r.comment
 		}
 	}

@@ -23,7 +23,8 @@ type sourceState struct {
 	tried     string // commit of the head that was last rendered to an end, good or refused
 	refused   render.ManifestErrors
 	disputed  *wish  // the head, when all that refuses it is where its placements are now, or that nobody has seen its plan
-	held      string // why the head waits for a person; empty when it does not
+	held      string // why the head waits for a person, or for what the forge says; empty when it does not
+	asking    bool   // it is the forge
 	renderErr error  // ours or the machine's; tried again
 	fellBack  bool   // the revision that was in force before the start has been tried
 	render    worker
@@ -207,7 +208,9 @@ func (l *Loop) settleDispute(now time.Time) {
 		l.refuse(places.errs)
 		return
 	}
-	if why := l.differing(s.disputed, places.digest); why != "" {
+	why, unknown := l.differing(s.disputed, places.digest)
+	s.asking = unknown
+	if why != "" {
 		l.holdHead(why)
 		return
 	}
@@ -229,7 +232,8 @@ func (l *Loop) refuse(errs render.ManifestErrors) {
 	if errs.Error() != l.source.refused.Error() {
 		l.opt.Log.Error("revision refused", "commit", l.source.head.Commit, "inForce", l.inForce(), "errors", errs.Error())
 	}
-	l.source.refused, l.news = errs, true
+	l.news = l.news || errs.Error() != l.source.refused.Error()
+	l.source.refused = errs
 }
 
 // inForce names the revision that stays in force whatever happens to a newer one.
