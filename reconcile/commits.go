@@ -33,9 +33,9 @@ func (l *Loop) recordCommits(r report.Report) {
 		commits = slices.Insert(commits, 0, commitMemory{Commit: report.Commit{Revision: r.Head, Seen: r.Time.UTC().Truncate(time.Second)}})
 		commits = commits[:min(len(commits), mostCommits)]
 	}
-	list := r.CommitStatuses(l.statusOptions())
-	if s, ok := l.reviewStatus(); ok {
-		list = append(list, s)
+	list := l.inForceStatuses(r)
+	if r.Head.Commit != r.Applied.Commit {
+		list = r.CommitStatuses(l.statusOptions())
 	}
 	commits[0] = commits[0].showing(keepSuccess(list, commits[0].Statuses))
 	for i := 1; i < len(commits); i++ {
@@ -48,10 +48,16 @@ func (l *Loop) recordCommits(r report.Report) {
 	l.memory.Commits = commits
 }
 
-// inForceStatuses is what the commit in force shows while a newer one is not.
+// inForceStatuses is what the commit in force shows, whatever a newer one is about.
 func (l *Loop) inForceStatuses(r report.Report) []report.CommitStatus {
-	r.Head, r.Errors, r.Held, r.SourceErr = r.Applied, l.schedule.errs, "", ""
-	return r.CommitStatuses(l.statusOptions())
+	if r.Head.Commit != r.Applied.Commit {
+		r.Head, r.Errors, r.Held, r.SourceErr = r.Applied, l.schedule.errs, "", ""
+	}
+	list := r.CommitStatuses(l.statusOptions())
+	if s, ok := l.reviewStatus(); ok {
+		list = append(list, s)
+	}
+	return list
 }
 
 func (l *Loop) statusOptions() report.StatusOptions {
@@ -157,7 +163,7 @@ func (l *Loop) forgetSuccess(commit string) {
 func (l *Loop) markTold() {
 	commits := slices.Clone(l.memory.Commits)
 	for i, c := range commits {
-		all := i > 0 && l.forge.shown[c.Commit.Commit] != nil
+		all := i > 0 && l.forge.shown[c.Commit.Commit] != nil && c.Commit.Commit != l.memory.Applied.Commit
 		for _, s := range c.Statuses {
 			all = all && l.forge.shown[c.Commit.Commit][s.Context].CommitStatus == s
 		}

@@ -251,6 +251,7 @@ func (s session) Apply(_ context.Context, _ Lane, plan apply.Plan) apply.Result 
 }
 
 func (s session) execute(set apply.SetPlan) {
+	set.After.Items = slices.Clone(set.After.Items)
 	for _, stage := range set.Stages {
 		for _, c := range stage {
 			uid := types.UID("uid of " + c.Ref.String())

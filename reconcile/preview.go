@@ -25,7 +25,7 @@ func (l *Loop) Preview(ctx context.Context, d *render.Desired) (report.Plan, err
 	l.post(ctx, func() { l.requests = append(l.requests, r) })
 	select {
 	case p := <-r.taken:
-		return p.plan(ctx), ctx.Err()
+		return p.plan(ctx), nil // whoever did not answer in time is told as such
 	case <-ctx.Done():
 		return report.Plan{}, ctx.Err()
 	}
@@ -82,6 +82,13 @@ type view struct {
 // prospect looks at the fleet with the eyes of w.
 func (l *Loop) prospect(w *wish, now time.Time) prospect {
 	s := l.decideOn(w, now)
+	if s.pending != "" { // what the best clusters would be can wait; what changes on those that are known to hold it cannot
+		for _, sets := range s.targets {
+			for i := range sets {
+				sets[i].Suspended = w.Suspends(sets[i].Name)
+			}
+		}
+	}
 	p := prospect{wish: w, views: map[string]view{}, updates: render.CheckUpdate(l.memory.specs(), w.Placements), now: now,
 		before: newOutlook(&render.Desired{}, nil), after: newOutlook(w.Desired, s.decisions)}
 	p.after.targets, p.after.errs, p.after.seen = s.targets, s.errs, true
@@ -226,7 +233,7 @@ type teller struct {
 func (t teller) tell(set apply.SetPlan, c apply.Change) foreseen {
 	was, had := t.old[c.Ref]
 	is, has := t.wanted[c.Ref]
-	out := foreseen{set: set.Set, change: c, known: c.Live.SetID == apply.SetID(set.Set.Name), asked: c.Action != apply.Delete && c.Target != nil}
+	out := foreseen{set: set.Set, change: c, known: inventoried(set, c), asked: c.Action != apply.Delete && c.Target != nil}
 	switch {
 	case c.Action == apply.Delete && had && !has:
 		out.Change = change(t.cluster, c.Action, was, deleteReason(t.after, t.cluster, was))
@@ -245,6 +252,15 @@ func (t teller) tell(set apply.SetPlan, c apply.Change) foreseen {
 		out.Change = change(t.cluster, c.Action, is, c.Reason)
 	}
 	return out
+}
+
+// inventoried tells whether the object is the placement's by its inventory too: controllers copy labels to what they make, and whoever
+// may name such an object in a pull request may not see its values for that.
+func inventoried(set apply.SetPlan, c apply.Change) bool {
+	if c.Live.SetID != apply.SetID(set.Set.Name) || c.Live.Controlled || set.Before == nil {
+		return false
+	}
+	return slices.ContainsFunc(set.Before.Items, func(it apply.Item) bool { return it.Ref == c.Ref })
 }
 
 // unknown tells of an object that only the inventory knows.

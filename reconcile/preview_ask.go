@@ -3,11 +3,14 @@ package reconcile
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -22,6 +25,10 @@ const (
 	mostAsked = 200
 	// askedAtOnce is how many of them are in flight, a third of what an execution has, which goes first.
 	askedAtOnce = 8
+	// answerLimit is how long one answer may take, and silenceLimit after how many that took longer a member is not asked any more:
+	// one that hangs must not keep the plan of all others from being told.
+	answerLimit  = 10 * time.Second
+	silenceLimit = 3
 )
 
 // ask asks the members about changes, all members at once, and works what they say into the changes: what really differs there,
@@ -40,7 +47,7 @@ func (p prospect) ask(ctx context.Context, all []foreseen) []report.Risk {
 		group.Go(func() { found[i] = p.askMember(ctx, cluster, questions[cluster], mask) })
 	}
 	group.Wait()
-	return told(slices.Concat(found...))
+	return merged(slices.Concat(found...), mask)
 }
 
 // objection is what one member has against a change.
@@ -49,8 +56,9 @@ type objection struct {
 	about                  string // the object; empty for the member as a whole
 }
 
-// told merges objections that differ in the cluster only.
-func told(all []objection) []report.Risk {
+// merged merges objections that differ in the cluster only. What members say may quote what it is about: mask hides the secrets of
+// both revisions.
+func merged(all []objection, mask *report.Mask) []report.Risk {
 	clusters := map[objection][]string{}
 	for _, o := range all {
 		cluster := o.cluster
@@ -63,10 +71,13 @@ func told(all []objection) []report.Risk {
 		if o.about != "" {
 			what = o.about + " on " + strings.Join(on, ", ")
 		}
-		list = append(list, report.Risk{Kind: o.kind, Message: what + ": " + o.message})
+		list = append(list, report.Risk{Kind: o.kind, Message: what + ": " + mask.Text(o.message)})
 	}
 	return list // risks sorts
 }
+
+// errSilent tells that a member did not answer in time.
+var errSilent = errors.New("it did not answer in time")
 
 // askMember asks one member.
 func (p prospect) askMember(ctx context.Context, cluster string, questions []*foreseen, mask *report.Mask) []objection {
@@ -78,11 +89,21 @@ func (p prospect) askMember(ctx context.Context, cluster string, questions []*fo
 	}
 	v := p.views[cluster]
 	answers, errs := make([]apply.Preview, len(questions)), make([]error, len(questions))
+	var silences atomic.Int32
 	var group errgroup.Group
 	group.SetLimit(askedAtOnce)
 	for i, f := range questions {
 		group.Go(func() error {
-			answers[i], errs[i] = v.conn.Preview(ctx, f.set, f.change)
+			if silences.Load() >= silenceLimit {
+				errs[i] = errSilent
+				return nil
+			}
+			limited, cancel := context.WithTimeout(ctx, answerLimit)
+			defer cancel()
+			if answers[i], errs[i] = v.conn.Preview(limited, f.set, f.change); limited.Err() != nil {
+				errs[i] = errSilent
+				silences.Add(1)
+			}
 			return nil
 		})
 	}

@@ -14,8 +14,13 @@ import (
 	"github.com/gitfleet/gitfleet/source"
 )
 
-// ReviewRepository is a Repository in which there is more than the branch that is followed.
+// ReviewRepository is the repository once more, with more than the branch that is followed: a cache of its own, so that nothing
+// that strangers push delays or damages the one that the fleet lives from.
 type ReviewRepository interface {
+	// Fetch brings the branch up to date.
+	Fetch(ctx context.Context) (source.Revision, error)
+	// Snapshot returns the tree of a revision in the cache.
+	Snapshot(rev source.Revision) (source.Snapshot, error)
 	// FetchRef brings what ref names at the remote into the cache. The revision is told as one of the followed branch.
 	FetchRef(ctx context.Context, ref string) (source.Revision, error)
 	// Parents returns the parents of a commit in the cache.
@@ -274,6 +279,9 @@ func (l *Loop) renderRequest(ctx context.Context, pr report.PullRequest, onto *w
 // onto an earlier commit of the branch, is none: forges make them in their own time.
 func (l *Loop) fetchRequest(ctx context.Context, pr report.PullRequest, onto string) (rev source.Revision, merged bool, err error) {
 	from := l.opt.Reviews.Repository
+	if _, err := from.Fetch(ctx); err != nil {
+		return rev, false, err
+	}
 	if pr.MergeRef != "" {
 		if rev, err = from.FetchRef(ctx, pr.MergeRef); err == nil {
 			parents, err := from.Parents(ctx, rev.Commit)
@@ -316,10 +324,13 @@ func (l *Loop) mergeRequest(ctx context.Context, head, onto source.Revision, the
 // notTheirs makes of mistakes in a commit, which whoever wrote another one did not make, a plain error.
 func notTheirs(err error) error { return errors.New(err.Error()) }
 
-// buildRevision renders a revision to objects.
+// buildRevision renders a revision of a pull request, or one that it is compared with, to objects.
 func (l *Loop) buildRevision(ctx context.Context, rev source.Revision) ([]render.Object, error) {
-	snap, err := l.opt.Repository.Snapshot(rev)
+	snap, err := l.opt.Reviews.Repository.Snapshot(rev)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkDirs(snap.FS, l.opt.Confinements); err != nil {
 		return nil, err
 	}
 	return l.opt.Builder.Build(ctx, snap, l.opt.Paths)
@@ -397,7 +408,7 @@ func (l *Loop) differing(w *wish, digest string) (why string, unknown bool) {
 
 // reviewStatus is the plan status of the commit in force: whether it is what was reviewed. There is none without a review.
 func (l *Loop) reviewStatus() (report.CommitStatus, bool) {
-	if !l.reviewsOn() || l.wish.Revision.Commit != l.source.head.Commit {
+	if !l.reviewsOn() {
 		return report.CommitStatus{}, false
 	}
 	id, same, known := l.compareReview(l.wish.Revision.Commit, l.schedule.digest)

@@ -25,6 +25,8 @@ type sourceState struct {
 	disputed  *wish  // the head, when all that refuses it is where its placements are now, or that nobody has seen its plan
 	held      string // why the head waits for a person, or for what the forge says; empty when it does not
 	asking    bool   // it is the forge
+	judged    *wish  // the disputed wish that was last looked at,
+	judgedOn  string // with this pull request as its origin
 	renderErr error  // ours or the machine's; tried again
 	fellBack  bool   // the revision that was in force before the start has been tried
 	render    worker
@@ -203,6 +205,12 @@ func (l *Loop) settleDispute(now time.Time) {
 	if s.disputed == nil {
 		return
 	}
+	origin, known := l.reviews.origin[s.disputed.Revision.Commit]
+	on := fmt.Sprint(known, origin)
+	if s.judged == s.disputed && s.judgedOn == on && !l.stale.schedule {
+		return // nothing that it depends on has changed
+	}
+	s.judged, s.judgedOn = s.disputed, on
 	places := l.decideOn(s.disputed, now)
 	if len(places.errs) > 0 {
 		l.refuse(places.errs)

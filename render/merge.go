@@ -35,6 +35,10 @@ func Merge(base, ours, theirs []Object) ([]Object, ManifestErrors) {
 	}
 	for _, t := range theirs {
 		ref := api.RefOf(t.Unstructured)
+		if t.Unstructured != wished[ref].Unstructured {
+			out = append(out, t) // defined twice, which Compose tells
+			continue
+		}
 		if _, there := is[ref]; there {
 			continue
 		}

@@ -43,6 +43,7 @@ func TestMerge(t *testing.T) {
 		{"both removed it", "a=1", "", "", "", ""},
 		{"they removed what we changed", "a=1", "a=2", "", "", "ours: document 1: ConfigMap a is removed here, and was changed on the branch"},
 		{"they changed what we removed", "a=1", "", "a=2", "", "theirs: document 1: ConfigMap a was removed from the branch"},
+		{"they define it twice", "a=1", "a=1", "a=1 a=2", "a=1 a=2", ""},
 		{"each did something else", "a=1 b=1 c=1", "a=2 b=1 c=1 d=1", "a=1 b=2 e=1", "a=2 b=2 d=1 e=1", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,25 +99,32 @@ func (o *forgeOptions) validate(repository string) error {
 	return nil
 }
 
-// wire puts the forge into what the loop is wired with. repository is where the branch comes from.
-func (o *forgeOptions) wire(opt *reconcile.Options, from repositoryOptions, repository reconcile.Repository) error {
+// wire puts the forge into what the loop is wired with. repository is where the branch comes from. What close closes is in use
+// until then.
+func (o *forgeOptions) wire(ctx context.Context, opt *reconcile.Options, from repositoryOptions, stateDir string, repository reconcile.Repository) (close func() error, err error) {
+	close = func() error { return nil }
 	if o.kind == forgeNone {
-		return nil
+		return close, nil
 	}
 	repo, ok := repository.(*gitrepo.Repository)
 	if !ok {
-		return errors.New("--forge needs the URL of a repository")
+		return close, errors.New("--forge needs the URL of a repository")
 	}
 	branch := strings.TrimPrefix(from.ref, "refs/heads/")
-	var err error
 	if opt.Forge, err = o.open(from, repo, branch); err != nil {
-		return fmt.Errorf("--forge %s: %w", o.kind, err)
+		return close, fmt.Errorf("--forge %s: %w", o.kind, err)
 	}
 	opt.Statuses = reconcile.StatusOptions{Name: o.name, Deadline: o.deadline, PerCluster: o.perCluster, URL: o.public}
-	if o.requests {
-		opt.Reviews = reconcile.ReviewOptions{Repository: repo, Branch: branch, Interval: o.every, Limit: reviewLimit, URL: o.public, Hold: o.hold}
+	if !o.requests {
+		return close, nil
 	}
-	return nil
+	reviewed, err := gitrepo.Open(ctx, gitrepo.Options{URL: from.url, Ref: from.ref, AuthFile: from.authFile, CAFile: from.caFile,
+		CacheDir: filepath.Join(stateDir, "reviews")})
+	if err != nil {
+		return close, err
+	}
+	opt.Reviews = reconcile.ReviewOptions{Repository: reviewed, Branch: branch, Interval: o.every, Limit: reviewLimit, URL: o.public, Hold: o.hold}
+	return reviewed.Close, nil
 }
 
 const (

@@ -232,9 +232,11 @@ func run(ctx context.Context, o runOptions, stdout, stderr io.Writer) (err error
 	if opt.Builder, err = newBuilder(); err != nil {
 		return err
 	}
-	if err := o.forge.wire(&opt, o.repository, repository.Repository); err != nil {
+	closeForge, err := o.forge.wire(ctx, &opt, o.repository, o.stateDir, repository.Repository)
+	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, closeForge()) }()
 	self := instance(store)
 	members, err := openMembers(o.kubeconfigs, &self, apply.DefaultClaimTiming())
 	if err != nil {

@@ -55,14 +55,14 @@ func (r *Repository) take(ctx context.Context, s *session, hash, known plumbing.
 			_ = removePartial(dir) // in no one's way; opening the cache tries again
 		}
 	}
-	if err == nil {
-		err = checkComplete(st, hash, known)
-	}
 	if _, theirs := errors.AsType[*Error](err); theirs || ctx.Err() != nil {
 		return source.Revision{}, err
 	}
 	if err != nil {
 		return source.Revision{}, r.damage(err)
+	}
+	if err := checkComplete(st, hash, known); err != nil { // whoever pushed it made it so
+		return source.Revision{}, fmt.Errorf("repository %s: %.12s cannot be read: %w", r.remote.name, hash, err)
 	}
 	return r.revision(st, hash)
 }
