@@ -244,6 +244,9 @@ func (s session) Apply(_ context.Context, _ Lane, plan apply.Plan) apply.Result 
 			}
 			result.Outcomes[set.Set.Name] = append(result.Outcomes[set.Set.Name], out)
 		}
+		for _, c := range set.Prune {
+			result.Outcomes[set.Set.Name] = append(result.Outcomes[set.Set.Name], apply.Outcome{Ref: c.Ref, Action: c.Action})
+		}
 	}
 	s.mu.Unlock()
 	s.set(func() {})

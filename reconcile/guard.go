@@ -19,6 +19,9 @@ type guard struct {
 	done     int    // how many it has deleted: a threshold must not be passed in slices, one member after the other
 	held     string // why nothing may be deleted; empty when it may
 	waiting  bool   // held only until every member within reach has shown what it holds
+	// listed is what the inventories of a member listed when it was first planned for the wish: what that creates makes its
+	// deletions no smaller a part, and no larger one.
+	listed map[string]int
 }
 
 // guardRemovals looks at all plans together and reports whether it changed its mind, so that they must be made again. Once
@@ -27,10 +30,10 @@ func (l *Loop) guardRemovals(now time.Time) (changed bool) {
 	before := l.guard
 	g := guard{digest: l.schedule.digest}
 	if before.digest == g.digest {
-		g.done = before.done
+		g.done, g.listed = before.done, before.listed
 	}
-	removals, listed := l.countRemovals()
-	removals, listed = removals+g.done, listed+g.done
+	removals, listed := l.countRemovals(&g)
+	removals += g.done
 	switch {
 	case slices.Contains(l.wish.confirmed, g.digest):
 	case before.digest == g.digest && before.held != "" && !before.waiting:
@@ -68,14 +71,21 @@ func (g *guard) count(n Lane, digest string, result apply.Result) {
 	}
 }
 
-// countRemovals counts what the plans would delete or hold back, and what the inventories list.
-func (l *Loop) countRemovals() (removals, listed int) {
+// countRemovals counts what the plans would delete or hold back, and what the inventories listed before.
+func (l *Loop) countRemovals(g *guard) (removals, listed int) {
+	before := g.listed
+	g.listed = map[string]int{}
 	from := l.sourceName()
 	for _, m := range l.members {
-		if m.plannedFor == l.wish { // else it is about another one
-			removals += m.removals
+		n, known := before[m.name]
+		if !known {
+			n = listedOf(m.live, from)
 		}
-		listed += listedOf(m.live, from)
+		if m.plannedFor == l.wish { // else the plan is about another one
+			removals += m.removals
+			g.listed[m.name] = n
+		}
+		listed += n
 	}
 	return removals, listed
 }

@@ -166,6 +166,11 @@ type staleness struct {
 // New returns a loop that Run starts.
 func New(opt Options) *Loop {
 	l := &Loop{opt: opt, events: make(chan func(), 64), members: map[string]*member{}, memory: opt.Store.load(), drift: map[driftKey]report.Drift{}}
+	for _, name := range opt.Visits { // who only looks cannot know, and one that is out of reach now most likely answered before
+		m := l.memory.Members[name]
+		m.Reached = true
+		l.memory.Members[name] = m
+	}
 	l.status.Store(&report.Report{})
 	return l
 }
