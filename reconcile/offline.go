@@ -60,7 +60,8 @@ type outlook struct {
 	decisions  map[string]placement.Decision // by placement
 	targets    map[string][]apply.Set        // by cluster; nil with errs
 	errs       render.ManifestErrors
-	seen       bool // it was scheduled by what members report, not from Git alone
+	seen       bool            // it was scheduled by what members report, not from Git alone
+	threshold  apply.Threshold // above which deleting waits for a person
 	// listed is how many objects the inventories on a cluster list, where they were seen.
 	listed map[string]int
 }

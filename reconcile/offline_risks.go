@@ -81,7 +81,7 @@ func confirmRisk(before, after outlook, changes []report.Change) []report.Risk {
 		}
 		listed += len(before.holdings(cluster))
 	}
-	if len(after.errs) > 0 || !apply.TooMany(removals, listed, apply.Threshold{}) {
+	if len(after.errs) > 0 || !apply.TooMany(removals, listed, after.threshold) {
 		return nil
 	}
 	return []report.Risk{{Kind: report.RiskConfirm, Message: fmt.Sprintf(

@@ -91,7 +91,7 @@ func (l *Loop) prospect(w *wish, now time.Time) prospect {
 	}
 	p := prospect{wish: w, views: map[string]view{}, updates: render.CheckUpdate(l.memory.specs(), w.Placements), now: now,
 		before: newOutlook(&render.Desired{}, nil), after: newOutlook(w.Desired, s.decisions)}
-	p.after.targets, p.after.errs, p.after.seen = s.targets, s.errs, true
+	p.after.targets, p.after.errs, p.after.seen, p.after.threshold = s.targets, s.errs, true, l.opt.Threshold
 	if l.wish != nil {
 		p.before = newOutlook(l.wish.Desired, l.schedule.decisions)
 		p.before.targets = l.schedule.targets

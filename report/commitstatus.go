@@ -165,6 +165,8 @@ func (p *progress) add(placement string, c PlacementOnCluster, away string) {
 		p.member = append(p.member, fmt.Sprintf("%s is not reached: %s", c.Cluster, away))
 	case statusOf(c.Applied) == "True" && statusOf(c.Healthy) == "True":
 		p.done++
+	case statusOf(c.Applied) == "False" && c.Operator:
+		p.member = append(p.member, text)
 	case statusOf(c.Applied) == "False" || statusOf(c.Healthy) == "False":
 		p.author = append(p.author, text)
 	default:

@@ -139,7 +139,9 @@ type PlacementOnCluster struct {
 	Healthy string `json:"healthy"` // True, False or Unknown
 	// Applying tells that gitfleet is at work on it: what is not applied yet has not failed. It does not when the work waits
 	// for something, nor when the member cannot be reached.
-	Applying bool           `json:"applying,omitempty"`
+	Applying bool `json:"applying,omitempty"`
+	// Operator tells that it is not for the author to mend that Applied is False: a permission is missing, a member fails.
+	Operator bool           `json:"operator,omitempty"`
 	Message  string         `json:"message,omitempty"`
 	Objects  []PlacedObject `json:"objects,omitempty"`
 	// Revision is the commit that caused the last change of the inventory; empty while unknown.
