@@ -32,6 +32,7 @@ type ReviewRepository interface {
 // ReviewOptions says how pull requests are planned.
 type ReviewOptions struct {
 	Repository ReviewRepository // nil when none are
+	Builder    Builder          // apart from Options.Builder, which shall not wait for what strangers push; nil for that one
 	Branch     string           // that they are to be merged into
 	Interval   time.Duration    // between two looks at which are open
 	Limit      time.Duration    // that planning one may take
@@ -333,7 +334,11 @@ func (l *Loop) buildRevision(ctx context.Context, rev source.Revision) ([]render
 	if err := checkDirs(snap.FS, l.opt.Confinements); err != nil {
 		return nil, err
 	}
-	return l.opt.Builder.Build(ctx, snap, l.opt.Paths)
+	builder := l.opt.Reviews.Builder
+	if builder == nil {
+		builder = l.opt.Builder
+	}
+	return builder.Build(ctx, snap, l.opt.Paths)
 }
 
 // trace finds out which pull request the commit in force came from, once for each commit.

@@ -118,12 +118,16 @@ func (o *forgeOptions) wire(ctx context.Context, opt *reconcile.Options, from re
 	if !o.requests {
 		return close, nil
 	}
+	builder, err := newBuilder()
+	if err != nil {
+		return close, err
+	}
 	reviewed, err := gitrepo.Open(ctx, gitrepo.Options{URL: from.url, Ref: from.ref, AuthFile: from.authFile, CAFile: from.caFile,
 		CacheDir: filepath.Join(stateDir, "reviews")})
 	if err != nil {
 		return close, err
 	}
-	opt.Reviews = reconcile.ReviewOptions{Repository: reviewed, Branch: branch, Interval: o.every, Limit: reviewLimit, URL: o.public, Hold: o.hold}
+	opt.Reviews = reconcile.ReviewOptions{Repository: reviewed, Builder: builder, Branch: branch, Interval: o.every, Limit: reviewLimit, URL: o.public, Hold: o.hold}
 	return reviewed.Close, nil
 }
 

@@ -27,6 +27,9 @@ type Options struct {
 	Children int
 	// Limits are for each child; a field that is zero gets its default.
 	Limits Limits
+	// Patience is how long a build may take, whatever it waits for; five times Limits.Time unless set. A child that comes to it
+	// did not get to compute, which is the machine's fault.
+	Patience time.Duration
 }
 
 // Builder renders snapshots. One snapshot is rendered at a time; others wait. It holds no processes between builds.
@@ -40,6 +43,7 @@ func New(opt Options) *Builder {
 	opt.Children = cmp.Or(opt.Children, 2)
 	l := &opt.Limits
 	l.Time = cmp.Or(l.Time, time.Minute)
+	opt.Patience = cmp.Or(opt.Patience, 5*l.Time)
 	l.MemoryBytes = cmp.Or(l.MemoryBytes, 1<<30)
 	l.Files = cmp.Or(l.Files, 50_000)
 	l.FileBytes = cmp.Or(l.FileBytes, 10<<20)
@@ -65,8 +69,7 @@ func (b *Builder) Build(ctx context.Context, snap source.Snapshot, paths []strin
 			return nil, fmt.Errorf("path %q must be relative to the repository and stay in it", p)
 		}
 	}
-	patience := starved * b.opt.Limits.Time
-	limited, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("rendering took longer than %s", patience))
+	limited, cancel := context.WithTimeoutCause(ctx, b.opt.Patience, fmt.Errorf("rendering took longer than %s", b.opt.Patience))
 	defer cancel()
 	answers, err := b.ask(limited, snap, paths)
 	if err != nil {
@@ -74,10 +77,6 @@ func (b *Builder) Build(ctx context.Context, snap source.Snapshot, paths []strin
 	}
 	return merge(answers)
 }
-
-// starved is how many times as long as it may compute a child may take. What takes longer does not get to compute, which is the
-// machine's fault.
-const starved = 5
 
 // merge puts the answers of all children together, in the order of the roots.
 func merge(answers []answer) ([]render.Object, error) {

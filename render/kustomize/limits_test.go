@@ -116,7 +116,7 @@ func TestMultiplied(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := testBuilder(t)
-			b.opt.Limits.Time = 10 * time.Minute // of which memory takes a fraction
+			b.opt.Patience = time.Hour // the machine may be busy
 			tt.set(&b.opt.Limits)
 			_, err := b.Build(t.Context(), doubling(30, 1<<20), nil)
 			var mistakes render.ManifestErrors

@@ -152,9 +152,9 @@ func TestTimeoutKillsTheGroup(t *testing.T) {
 
 func TestTimeLimit(t *testing.T) {
 	b := testBuilder(t, "hang="+filepath.Join(t.TempDir(), "pid"))
-	b.opt.Limits.Time = 50 * time.Millisecond
+	b.opt.Patience = 50 * time.Millisecond
 	_, err := b.Build(t.Context(), snapshot(oneObject), nil)
-	if err == nil || !strings.Contains(err.Error(), "rendering took longer than 250ms") {
+	if err == nil || !strings.Contains(err.Error(), "rendering took longer than 50ms") {
 		t.Errorf("got %v, want an error that names the limit", err)
 	}
 }

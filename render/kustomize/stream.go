@@ -3,6 +3,7 @@ package kustomize
 import (
 	"archive/tar"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/gitfleet/gitfleet/render"
+	"github.com/gitfleet/gitfleet/source"
 )
 
 const (
@@ -46,7 +48,7 @@ func checkExtent(ctx context.Context, fsys fs.FS, most int) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case err != nil:
-			return fmt.Errorf("read the snapshot: %w", err)
+			return unread(name, err)
 		case d.IsDir() && path.Base(name) == ".git":
 			return fs.SkipDir
 		case entries > most:
@@ -58,6 +60,14 @@ func checkExtent(ctx context.Context, fsys fs.FS, most int) error {
 		}
 		return nil
 	})
+}
+
+// unread is why a directory cannot be read: a name in it, which is its author's to mend, or something else.
+func unread(dir string, err error) error {
+	if name, ok := errors.AsType[*source.NameError](err); ok {
+		return render.ManifestErrors{{File: dir, Message: name.Error()}}
+	}
+	return fmt.Errorf("read the snapshot: %w", err)
 }
 
 type streamer struct {

@@ -17,7 +17,7 @@ import (
 
 // Limits bound what one render may use. They hold for each child on its own.
 type Limits struct {
-	Time        time.Duration // of processors; waiting for them may take several times as long
+	Time        time.Duration // processor time of all threads
 	MemoryBytes int64         // all that Go has from the kernel; with three quarters of it the child slows down
 	Files       int           // files in the snapshot
 	FileBytes   int64         // a larger file cannot be used by a manifest

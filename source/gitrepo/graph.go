@@ -59,16 +59,31 @@ func checkComplete(st storer.EncodedObjectStorer, head, known plumbing.Hash) err
 }
 
 // checkTree reports the first object below tree that st does not have, except below subtrees that known has at the
-// same place. What is nested deeper than maxDepth cannot be read through a snapshot and is not checked.
+// same place. What is nested deeper than maxDepth, beginning at depth, cannot be read through a snapshot and is not checked.
 func checkTree(st storer.EncodedObjectStorer, tree, known plumbing.Hash, depth int) error {
-	if tree == known || depth == maxDepth {
+	c := checker{st: st, checked: map[pair]bool{}}
+	return c.tree(tree, known, depth)
+}
+
+// pair is a tree, and what was in its place before.
+type pair struct{ tree, known plumbing.Hash }
+
+// checker looks at each pair of trees once: a commit of a few hundred bytes can name the same subtree at billions of places.
+type checker struct {
+	st      storer.EncodedObjectStorer
+	checked map[pair]bool
+}
+
+func (c checker) tree(tree, known plumbing.Hash, depth int) error {
+	if tree == known || depth == maxDepth || c.checked[pair{tree, known}] {
 		return nil
 	}
-	now, err := object.GetTree(st, tree)
+	c.checked[pair{tree, known}] = true
+	now, err := object.GetTree(c.st, tree)
 	if err != nil {
 		return fmt.Errorf("tree %s: %w", tree, err)
 	}
-	before, err := entries(st, known)
+	before, err := entries(c.st, known)
 	if err != nil {
 		return err
 	}
@@ -77,11 +92,11 @@ func checkTree(st storer.EncodedObjectStorer, tree, known plumbing.Hash, depth i
 		switch {
 		case e.Mode == filemode.Submodule || old.Hash == e.Hash:
 		case e.Mode == filemode.Dir && old.Mode == filemode.Dir:
-			err = checkTree(st, e.Hash, old.Hash, depth+1)
+			err = c.tree(e.Hash, old.Hash, depth+1)
 		case e.Mode == filemode.Dir:
-			err = checkTree(st, e.Hash, plumbing.ZeroHash, depth+1)
+			err = c.tree(e.Hash, plumbing.ZeroHash, depth+1)
 		default:
-			err = st.HasEncodedObject(e.Hash)
+			err = c.st.HasEncodedObject(e.Hash)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", e.Name, err)

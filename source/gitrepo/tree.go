@@ -233,7 +233,7 @@ func (t *treeFS) list(hash plumbing.Hash) ([]fs.DirEntry, error) {
 	entries := make([]fs.DirEntry, 0, len(tree.Entries))
 	for _, e := range tree.Entries {
 		if !fs.ValidPath(e.Name) || e.Name == "." || strings.Contains(e.Name, "/") {
-			continue // no file system could hold it; a hostile tree object can
+			return nil, &source.NameError{Name: e.Name}
 		}
 		entries = append(entries, &dirEntry{fsys: t, node: node{name: e.Name, mode: e.Mode, hash: e.Hash}})
 	}
