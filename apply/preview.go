@@ -15,4 +15,7 @@ type Preview struct {
 	Recreate []string
 	// Unasked is why the member could not say: its namespace or its definition is not there yet, or a webhook takes no dry runs.
 	Unasked string
+	// Lacks is the kind of what has to be there before the member can say: Namespace or CustomResourceDefinition; empty when
+	// Unasked has another reason.
+	Lacks string
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/fleet"
@@ -82,13 +84,7 @@ type view struct {
 // prospect looks at the fleet with the eyes of w.
 func (l *Loop) prospect(w *wish, now time.Time) prospect {
 	s := l.decideOn(w, now)
-	if s.pending != "" { // what the best clusters would be can wait; what changes on those that are known to hold it cannot
-		for _, sets := range s.targets {
-			for i := range sets {
-				sets[i].Suspended = w.Suspends(sets[i].Name)
-			}
-		}
-	}
+	s.tellPending(w)
 	p := prospect{wish: w, views: map[string]view{}, updates: render.CheckUpdate(l.memory.specs(), w.Placements), now: now,
 		before: newOutlook(&render.Desired{}, nil), after: newOutlook(w.Desired, s.decisions)}
 	p.after.targets, p.after.errs, p.after.seen, p.after.threshold = s.targets, s.errs, true, l.opt.Threshold
@@ -105,6 +101,20 @@ func (l *Loop) prospect(w *wish, now time.Time) prospect {
 		}
 	}
 	return p
+}
+
+// tellPending lets what waits for a member out of reach be planned where it is known to be: which clusters would be the best can
+// wait, what changes on those cannot.
+func (s schedule) tellPending(w *wish) {
+	pending := map[string]bool{}
+	for _, d := range s.decisions {
+		pending[d.Key()] = s.pending != "" && d.Scheduled.Status == ""
+	}
+	for _, sets := range s.targets {
+		for i := range sets {
+			sets[i].Suspended = sets[i].Suspended && (!pending[sets[i].Name] || w.Suspends(sets[i].Name))
+		}
+	}
 }
 
 // listedOf counts what the inventories of a source list, but for what services need.
@@ -211,8 +221,15 @@ func steps(set apply.SetPlan) []apply.Change {
 			}
 		}
 	}
-	list = append(list, set.Prune...)
+	for _, c := range set.Prune {
+		if everThere(set, c.Ref, c.Live.UID) {
+			list = append(list, c)
+		}
+	}
 	for _, w := range set.Waits {
+		if w.Action == apply.Delete && !everThere(set, w.Ref, "") {
+			continue
+		}
 		c := apply.Change{Action: w.Action, Ref: w.Ref, Reason: w.Reason}
 		if i := slices.IndexFunc(set.Set.Objects, func(t *apply.Target) bool { return t.Ref == w.Ref }); i >= 0 {
 			c.Target = set.Set.Objects[i]
@@ -220,6 +237,12 @@ func steps(set apply.SetPlan) []apply.Change {
 		list = append(list, c)
 	}
 	return list
+}
+
+// everThere tells whether an object that leaves a set was ever seen: what an inventory lists before it is created, and what was
+// refused, need not be deleted.
+func everThere(set apply.SetPlan, ref api.Ref, seen types.UID) bool {
+	return seen != "" || set.Before != nil && slices.ContainsFunc(set.Before.Items, func(it apply.Item) bool { return it.Ref == ref && it.UID != "" })
 }
 
 // teller puts the changes of one cluster into words.

@@ -131,8 +131,10 @@ func (f *foreseen) heed(answer apply.Preview, wanted map[api.Ref]owned, mask *re
 	switch {
 	case answer.Refused != nil:
 		return object(refusedRisk(answer.Refused))
-	case answer.Unasked != "" && !comesWith(f.change.Target, wanted):
-		return object(report.RiskRefused, answer.Unasked)
+	case answer.Unasked != "" && answer.Lacks == "":
+		return object(report.RiskUnseen, "planned from Git alone: "+answer.Unasked)
+	case answer.Unasked != "" && !comes(answer.Lacks, f.change.Target, wanted):
+		return object(report.RiskRefused, answer.Unasked+", and nothing brings it there")
 	case len(answer.Recreate) > 0:
 		f.Reason += "; deleted and created anew"
 		return object(report.RiskRecreate, "deleted and created anew, as its annotation allows, since "+strings.Join(answer.Recreate, ", ")+" cannot be changed")
@@ -148,12 +150,11 @@ func (f *foreseen) heed(answer apply.Preview, wanted map[api.Ref]owned, mask *re
 	return nil
 }
 
-// comesWith tells whether what t needs on a member comes there with it: its namespace, and the definition of its kind.
-func comesWith(t *apply.Target, wanted map[api.Ref]owned) bool {
-	if t.Ref.Namespace != "" {
-		if _, ok := wanted[api.Ref{Kind: "Namespace", Name: t.Ref.Namespace}]; ok {
-			return true
-		}
+// comes tells whether what t lacks on a member comes there with it: its namespace, or the definition of its kind.
+func comes(lacks string, t *apply.Target, wanted map[api.Ref]owned) bool {
+	if lacks == "Namespace" {
+		_, ok := wanted[api.Ref{Kind: lacks, Name: t.Ref.Namespace}]
+		return ok
 	}
 	for ref, o := range wanted {
 		if apply.IsDefinition(ref.GroupKind()) {

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -114,6 +115,78 @@ risk Refused: ConfigMap web/new on west: denied by policy`
 	end()
 	if _, err := l.Preview(ended, &render.Desired{}); err == nil {
 		t.Error("a preview that nobody waits for has no error")
+	}
+}
+
+// TestPreviewOfWhatCannotBe: what lacks its namespace or its definition is refused unless that comes along, and what was never there
+// is not deleted.
+func TestPreviewOfWhatCannotBe(t *testing.T) {
+	east := newCluster("east")
+	repo := &repository{}
+	base := []string{memberCluster("east", "e"), ns("web"), placeOn("web", "e")}
+	repo.push("base", append(slices.Clone(base), config("web", "never", "1"))...)
+	l, _ := startLoop(t, repo, fakeFleet{"east": east}, t.TempDir())
+	await(t, l, "the first commit", convergedOn("base"))
+	ref := func(document string) api.Ref { return api.RefOf(object(t, document)) }
+	const gadget = "{apiVersion: example.com/v1, kind: Gadget, metadata: {namespace: web, name: gadget}}"
+	never, orphan, hooked := config("web", "never", "1"), config("web", "orphan", "1"), config("web", "hooked", "1")
+	east.set(func() {
+		delete(east.objects, ref(never)) // the inventory lists it, but no API server ever took it
+		parent := east.parents["web"]
+		parent.Items = slices.Clone(parent.Items)
+		for i := range parent.Items {
+			if parent.Items[i].Ref == ref(never) {
+				parent.Items[i].UID, parent.Items[i].EntryHash = "", ""
+			}
+		}
+		east.parents["web"] = parent
+		east.refuse = errors.New("refused")
+		east.previews = map[api.Ref]apply.Preview{
+			ref(gadget): {Unasked: "the member does not serve the kind", Lacks: "CustomResourceDefinition"},
+			ref(orphan): {Unasked: "its namespace is not there", Lacks: "Namespace"},
+			ref(hooked): {Unasked: "an admission webhook of the member takes no dry runs"},
+		}
+	})
+	want := `east create ConfigMap web/hooked web: new object
+east create ConfigMap web/orphan web: new object
+east create Gadget.example.com web/gadget web: new object
+risk Refused: Gadget.example.com web/gadget on east: the member does not serve the kind, and nothing brings it there
+risk Unseen: ConfigMap web/hooked on east: planned from Git alone: an admission webhook of the member takes no dry runs`
+	got := lines(previewOf(t, l, repo, "head", append(slices.Clone(base), gadget, orphan, hooked)...))
+	if sortedLines(got) != sortedLines(want) {
+		t.Errorf("got\n%s\nwant\n%s", sortedLines(got), sortedLines(want))
+	}
+}
+
+// TestPreviewOfANewcomer: who only looks also looks at members that are new in a commit, and one that is out of reach holds what Git
+// says.
+func TestPreviewOfANewcomer(t *testing.T) {
+	east, west := newCluster("east"), newCluster("west")
+	repo := &repository{}
+	both := []string{memberCluster("east", "e"), memberCluster("west", "e"), ns("web"), placeOn("web", "e"), config("web", "a", "1")}
+	repo.push("both", both...)
+	clusters := fakeFleet{"east": east, "west": west}
+	first, stop := startLoop(t, repo, clusters, t.TempDir())
+	await(t, first, "the first commit", convergedOn("both"))
+	repo.push("one", append(slices.Clone(both[:1]), both[2:]...)...)
+	await(t, first, "west has left", convergedOn("one"))
+	stop()
+	for _, c := range clusters {
+		c.set(func() { c.claim = errors.New("only looked at") })
+	}
+	visit := func(o *Options) { o.Visits = []string{"east", "west"} }
+	l, stop := startLoop(t, repo, clusters, t.TempDir(), visit)
+	if got := lines(previewOf(t, l, repo, "again", both...)); got != "" {
+		t.Errorf("west holds all that it returns for, and the plan is\n%s", got)
+	}
+	stop()
+
+	east.set(func() { east.phase = fleet.Unreachable })
+	l, _ = startLoop(t, repo, clusters, t.TempDir(), visit)
+	head := append(slices.Clone(both[:1]), ns("web"), placeOn("web", "e"), config("web", "a", "2"))
+	const want = "east update ConfigMap web/a web: changed data.value: \"1\" -> \"2\"\nrisk Unseen: member east was planned from Git alone: no answer"
+	if got := lines(previewOf(t, l, repo, "changed", head...)); got != want {
+		t.Errorf("with east out of reach all along got\n%s\nwant\n%s", got, want)
 	}
 }
 

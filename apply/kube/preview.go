@@ -20,7 +20,7 @@ import (
 func (e *Executor) Preview(ctx context.Context, set apply.Set, change apply.Change) (apply.Preview, error) {
 	mapping, err := e.session.Mapping(ctx, change.Target.GroupVersionKind())
 	if meta.IsNoMatchError(err) {
-		return apply.Preview{Unasked: "the member does not serve the kind yet"}, nil
+		return apply.Preview{Unasked: "the member does not serve the kind", Lacks: "CustomResourceDefinition"}, nil
 	}
 	x := &execution{Executor: e}
 	w := &writing{execution: x, step: step{set: &setRun{plan: apply.SetPlan{Set: set}}, change: change}}
@@ -47,7 +47,7 @@ func (e *Executor) Preview(ctx context.Context, set apply.Set, change apply.Chan
 	case err == nil:
 		return out, nil
 	case fleet.LacksNamespace(err):
-		out.Unasked = "its namespace is not there yet"
+		out.Unasked, out.Lacks = "its namespace is not there", "Namespace"
 		return out, nil
 	case apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "does not support dry run"):
 		out.Unasked = "an admission webhook of the member takes no dry runs"
