@@ -181,7 +181,7 @@ func TestPreviewOfANewcomer(t *testing.T) {
 	}
 	stop()
 
-	east.set(func() { east.phase = fleet.Unreachable })
+	east.set(func() { east.phase, east.complete = fleet.Unreachable, false })
 	l, _ = startLoop(t, repo, clusters, t.TempDir(), visit)
 	head := append(slices.Clone(both[:1]), ns("web"), placeOn("web", "e"), config("web", "a", "2"))
 	const want = "east update ConfigMap web/a web: changed data.value: \"1\" -> \"2\"\nrisk Unseen: member east was planned from Git alone: no answer"

@@ -119,7 +119,11 @@ func (b *Builder) ask(ctx context.Context, snap source.Snapshot, paths []string)
 		}
 		children = append(children, c)
 	}
-	group.Go(func() error { return feed(ctx, children, snap, b.opt.Limits) })
+	var fed error
+	group.Go(func() error {
+		fed = feed(ctx, children, snap, b.opt.Limits)
+		return fed
+	})
 	answers := make([]answer, len(children))
 	for i, c := range children {
 		group.Go(func() error {
@@ -128,7 +132,11 @@ func (b *Builder) ask(ctx context.Context, snap source.Snapshot, paths []string)
 			return err
 		})
 	}
-	if err := group.Wait(); err != nil {
+	err := group.Wait()
+	if fed != nil {
+		return nil, fed // children that got half a snapshot may have complained sooner
+	}
+	if err != nil {
 		return nil, err
 	}
 	return answers, nil
