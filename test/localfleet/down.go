@@ -20,7 +20,11 @@ const (
 
 // down ends the fleet and returns when nothing of it is left.
 func down(ctx context.Context, layout supervisor.Layout) error {
+	var processes []int
 	if err := running(layout); err == nil {
+		if s, err := layout.ReadState(); err == nil {
+			processes = s.PIDs()
+		}
 		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 		defer cancel()
 		if err := (supervisor.Client{Layout: layout}).Down(ctx); err != nil {
@@ -42,7 +46,8 @@ func down(ctx context.Context, layout supervisor.Layout) error {
 			return err
 		}
 	}
-	err = layout.Clean()
+	// The kernel lets go of the lock before the process that held it is gone.
+	err = errors.Join(gone(processes), layout.Clean())
 	fmt.Printf("nothing of the fleet is left in %s but its logs\n", layout.Dir)
 	return errors.Join(err, lock.Close())
 }
@@ -74,8 +79,13 @@ func kill(layout supervisor.Layout) error {
 	if err := syscall.Kill(s.PID, syscall.SIGKILL); err != nil {
 		return fmt.Errorf("kill the supervisor %d: %w", s.PID, err)
 	}
+	return gone(s.PIDs())
+}
+
+// gone waits until processes have ended.
+func gone(pids []int) error {
 	deadline := time.Now().Add(downTimeout)
-	for _, pid := range s.PIDs() {
+	for _, pid := range pids {
 		for syscall.Kill(pid, 0) == nil && !isZombie(pid) {
 			if time.Now().After(deadline) {
 				return fmt.Errorf("process %d of the fleet is left", pid)

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -54,9 +55,9 @@ func becomeComponent(args []string) bool {
 // runKubectl is kubectl with the fleet's kubeconfig, unless KUBECONFIG or --kubeconfig says otherwise. It ends the
 // process.
 func runKubectl(args []string, dir string) {
-	config := supervisor.Layout{Dir: dir}.Kubeconfig()
-	if _, err := os.Stat(config); err == nil && os.Getenv("KUBECONFIG") == "" {
-		if err := os.Setenv("KUBECONFIG", config); err != nil {
+	layout := supervisor.Layout{Dir: dir}
+	if _, err := os.Stat(layout.Kubeconfig()); err == nil && os.Getenv("KUBECONFIG") == "" {
+		if err := errors.Join(os.Setenv("KUBECONFIG", layout.Kubeconfig()), os.Setenv("KUBECACHEDIR", layout.KubectlCache())); err != nil {
 			fmt.Fprintln(os.Stderr, "localfleet:", err)
 			os.Exit(1)
 		}

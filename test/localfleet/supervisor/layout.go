@@ -35,6 +35,10 @@ func (l Layout) AuditLog(cluster string) string {
 // SupervisorLog is where the supervisor writes.
 func (l Layout) SupervisorLog() string { return filepath.Join(l.Dir, "log", "supervisor.log") }
 
+// KubectlCache is where kubectl remembers what an API server serves. Each fleet has its own: kubectl's default names only
+// the server's address, which the next fleet may get.
+func (l Layout) KubectlCache() string { return filepath.Join(l.Dir, "kubectl-cache") }
+
 func (l Layout) state() string              { return filepath.Join(l.Dir, "state.json") }
 func (l Layout) lock() string               { return filepath.Join(l.Dir, "lock") }
 func (l Layout) cluster(name string) string { return filepath.Join(l.Dir, "clusters", name) }
@@ -43,7 +47,7 @@ const socketName = "control.sock"
 
 // runData is what up writes and down removes. Logs stay, and so does the lock, which also marks the directory as ours.
 func (l Layout) runData() []string {
-	return []string{l.Kubeconfig(), filepath.Join(l.Dir, "kubeconfigs"), l.Members(), l.state(),
+	return []string{l.Kubeconfig(), filepath.Join(l.Dir, "kubeconfigs"), l.Members(), l.state(), l.KubectlCache(),
 		filepath.Join(l.Dir, "clusters"), filepath.Join(l.Dir, socketName)}
 }
 
