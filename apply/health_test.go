@@ -20,7 +20,11 @@ func TestHealth(t *testing.T) {
 		{"deployment stuck", "{apiVersion: apps/v1, kind: Deployment, spec: {replicas: 1}, status: {observedGeneration: 2, replicas: 1, updatedReplicas: 1, conditions: [{type: Progressing, status: 'False', reason: ProgressDeadlineExceeded, message: timed out}]}}", "Failed: ProgressDeadlineExceeded: timed out"},
 		{"deployment done", "{apiVersion: apps/v1, kind: Deployment, spec: {replicas: 1}, status: {observedGeneration: 2, replicas: 1, updatedReplicas: 1, availableReplicas: 1, readyReplicas: 1, conditions: [{type: Available, status: 'True'}]}}", "Current"},
 		{"deployment of nothing", "{apiVersion: apps/v1, kind: Deployment, spec: {replicas: 0}, status: {observedGeneration: 1, conditions: [{type: Available, status: 'True'}]}}", "Current"},
+		{"deployment half ready", "{apiVersion: apps/v1, kind: Deployment, spec: {replicas: 2}, status: {observedGeneration: 2, replicas: 2, updatedReplicas: 2, availableReplicas: 2, readyReplicas: 1}}", "InProgress: 1 of 2 replicas are ready"},
+		{"deployment below its minimum", "{apiVersion: apps/v1, kind: Deployment, spec: {replicas: 1}, status: {observedGeneration: 2, replicas: 1, updatedReplicas: 1, availableReplicas: 1, readyReplicas: 1, conditions: [{type: Available, status: 'False', message: minimum}]}}", "InProgress: not available: minimum"},
 
+		{"stateful set unseen", "{apiVersion: apps/v1, kind: StatefulSet, metadata: {generation: 1}, spec: {replicas: 0}}", "InProgress: not observed by its controller yet"},
+		{"stateful set above its partition", "{apiVersion: apps/v1, kind: StatefulSet, spec: {replicas: 3, updateStrategy: {rollingUpdate: {partition: 1}}}, status: {observedGeneration: 1, readyReplicas: 3, updatedReplicas: 1}}", "InProgress: 1 of 2 replicas above the partition are updated"},
 		{"stateful set filling", "{apiVersion: apps/v1, kind: StatefulSet, spec: {replicas: 3}, status: {observedGeneration: 1, readyReplicas: 1}}", "InProgress: 1 of 3 replicas are ready"},
 		{"stateful set shrinking", "{apiVersion: apps/v1, kind: StatefulSet, spec: {replicas: 1}, status: {observedGeneration: 1, readyReplicas: 2, replicas: 2}}", "InProgress: 1 replicas too many are still there"},
 		{"stateful set rolling", "{apiVersion: apps/v1, kind: StatefulSet, spec: {replicas: 2}, status: {observedGeneration: 1, readyReplicas: 2, updatedReplicas: 1, currentRevision: a, updateRevision: b}}", "InProgress: 1 of 2 replicas are updated"},
@@ -30,6 +34,14 @@ func TestHealth(t *testing.T) {
 
 		{"daemon set rolling", "{apiVersion: apps/v1, kind: DaemonSet, status: {observedGeneration: 1, desiredNumberScheduled: 3, currentNumberScheduled: 3, updatedNumberScheduled: 1}}", "InProgress: 1 of 3 pods are updated"},
 		{"daemon set done", "{apiVersion: apps/v1, kind: DaemonSet, status: {observedGeneration: 1, desiredNumberScheduled: 1, currentNumberScheduled: 1, updatedNumberScheduled: 1, numberAvailable: 1}}", "Current"},
+		{"daemon set unseen", "{apiVersion: apps/v1, kind: DaemonSet, metadata: {generation: 1}}", "InProgress: not observed by its controller yet"},
+		{"daemon set renewed by hand", "{apiVersion: apps/v1, kind: DaemonSet, spec: {updateStrategy: {type: OnDelete}}, status: {observedGeneration: 1, desiredNumberScheduled: 3}}", "Current"},
+		{"daemon set spreading", "{apiVersion: apps/v1, kind: DaemonSet, status: {observedGeneration: 1, desiredNumberScheduled: 3, currentNumberScheduled: 2}}", "InProgress: 2 of 3 pods are scheduled"},
+		{"daemon set unavailable", "{apiVersion: apps/v1, kind: DaemonSet, status: {observedGeneration: 1, desiredNumberScheduled: 2, currentNumberScheduled: 2, updatedNumberScheduled: 2, numberAvailable: 1}}", "InProgress: 1 of 2 pods are available"},
+		{"replica set unseen", "{apiVersion: apps/v1, kind: ReplicaSet, metadata: {generation: 1}, spec: {replicas: 0}}", "InProgress: not observed by its controller yet"},
+		{"replica set filling", "{apiVersion: apps/v1, kind: ReplicaSet, spec: {replicas: 2}, status: {observedGeneration: 1, replicas: 2, availableReplicas: 1}}", "InProgress: 1 of 2 replicas are available"},
+		{"replica set shrinking", "{apiVersion: apps/v1, kind: ReplicaSet, spec: {replicas: 1}, status: {observedGeneration: 1, replicas: 3, availableReplicas: 3}}", "InProgress: 2 replicas too many are still there"},
+		{"replica set done", "{apiVersion: apps/v1, kind: ReplicaSet, spec: {replicas: 1}, status: {observedGeneration: 1, replicas: 1, availableReplicas: 1}}", "Current"},
 		{"replica set failing", "{apiVersion: apps/v1, kind: ReplicaSet, status: {observedGeneration: 1, conditions: [{type: ReplicaFailure, status: 'True', reason: FailedCreate, message: quota}]}}", "InProgress: FailedCreate: quota"},
 
 		{"job failed", "{apiVersion: batch/v1, kind: Job, status: {conditions: [{type: Failed, status: 'True', reason: BackoffLimitExceeded, message: gave up}]}}", "Failed: BackoffLimitExceeded: gave up"},
@@ -40,6 +52,9 @@ func TestHealth(t *testing.T) {
 		{"pod crashing", "{apiVersion: v1, kind: Pod, status: {phase: Running, containerStatuses: [{name: c, state: {waiting: {reason: CrashLoopBackOff}}}]}}", "Failed: CrashLoopBackOff: container c"},
 		{"pod just unschedulable", "{apiVersion: v1, kind: Pod, status: {phase: Pending, conditions: [{type: PodScheduled, status: 'False', reason: Unschedulable, message: no node, lastTransitionTime: '2026-01-01T11:59:50Z'}]}}", "InProgress: pending: no node"},
 		{"pod long unschedulable", "{apiVersion: v1, kind: Pod, status: {phase: Pending, conditions: [{type: PodScheduled, status: 'False', reason: Unschedulable, message: no node, lastTransitionTime: '2026-01-01T11:59:45Z'}]}}", "Failed: Unschedulable: no node"},
+		{"pod done", "{apiVersion: v1, kind: Pod, status: {phase: Succeeded}}", "Current"},
+		{"pod starting", "{apiVersion: v1, kind: Pod, status: {phase: Running, conditions: [{type: Ready, status: 'False', message: probe}], containerStatuses: [7, {name: c, state: {running: {}}}]}}", "InProgress: not ready: probe"},
+		{"nonsense for containers", "{apiVersion: v1, kind: Pod, status: {phase: Running, containerStatuses: many}}", "InProgress: not ready"},
 		{"pod evicted", "{apiVersion: v1, kind: Pod, status: {phase: Failed, reason: Evicted, message: disk}}", "Failed: Evicted: disk"},
 
 		{"claim waiting", "{apiVersion: v1, kind: PersistentVolumeClaim, status: {phase: Pending}}", "InProgress: not bound: Pending"},
@@ -50,6 +65,9 @@ func TestHealth(t *testing.T) {
 		{"definition's name taken", "{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, status: {conditions: [{type: NamesAccepted, status: 'False', reason: PluralConflict, message: taken}]}}", "Failed: PluralConflict: taken"},
 		{"definition new", "{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition}", "InProgress: not established"},
 		{"definition established", "{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, status: {conditions: [{type: Established, status: 'True'}]}}", "Current"},
+
+		{"API unavailable", "{apiVersion: apiregistration.k8s.io/v1, kind: APIService, status: {conditions: [{type: Available, status: 'False', reason: MissingEndpoints, message: no pods}]}}", "InProgress: MissingEndpoints: no pods"},
+		{"API available", "{apiVersion: apiregistration.k8s.io/v1, kind: APIService, status: {conditions: [{type: Available, status: 'True'}]}}", "Current"},
 
 		{"job failing", "{apiVersion: batch/v1, kind: Job, status: {startTime: '2026-01-01T00:00:00Z', conditions: [{type: FailureTarget, status: 'True', reason: PodFailurePolicy}]}}", "Failed: PodFailurePolicy"},
 		{"job suspended", "{apiVersion: batch/v1, kind: Job, spec: {suspend: true}, status: {conditions: [{type: Suspended, status: 'True'}]}}", "Current"},
