@@ -3,10 +3,10 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"go.etcd.io/etcd/server/v3/etcdmain"
 	"k8s.io/component-base/cli"
@@ -55,14 +55,16 @@ func becomeComponent(args []string) bool {
 // runKubectl is kubectl with the fleet's kubeconfig, unless KUBECONFIG or --kubeconfig says otherwise. It ends the
 // process.
 func runKubectl(args []string, dir string) {
+	os.Args = append([]string{"kubectl"}, args...)
 	layout := supervisor.Layout{Dir: dir}
 	if _, err := os.Stat(layout.Kubeconfig()); err == nil && os.Getenv("KUBECONFIG") == "" {
-		if err := errors.Join(os.Setenv("KUBECONFIG", layout.Kubeconfig()), os.Setenv("KUBECACHEDIR", layout.KubectlCache())); err != nil {
+		if err := os.Setenv("KUBECONFIG", layout.Kubeconfig()); err != nil {
 			fmt.Fprintln(os.Stderr, "localfleet:", err)
 			os.Exit(1)
 		}
+		// A flag, for kubectl has read its environment before main.
+		os.Args = slices.Insert(os.Args, 1, "--cache-dir="+layout.KubectlCache())
 	}
-	os.Args = append([]string{"kubectl"}, args...)
 	if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {
 		kubectlutil.CheckErr(err) // prints as kubectl does, and exits with its code
 	}

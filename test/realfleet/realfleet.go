@@ -222,7 +222,7 @@ func (f *Fleet) call(t testing.TB, stdin *os.File, args ...string) (string, erro
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout) // not t.Context: it is over when cleanups run
 	defer cancel()
 	cmd := exec.CommandContext(ctx, f.binary, append([]string{"--dir", f.Dir}, args...)...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+f.Kubeconfig)
+	cmd.Env = append(os.Environ(), "KUBECONFIG=") // localfleet takes its own then
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if stdin != nil {
