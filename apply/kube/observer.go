@@ -50,6 +50,7 @@ type trackedKind struct {
 	as    schema.GroupVersionResource // what watch watches
 	none  bool                        // the member does not serve it: there are no objects
 	err   error                       // why watch is nil; nil when none is true
+	shown int                         // how often a write has shown that the member serves it
 }
 
 // parentSeen is what is kept of a ConfigMap that has the name of a parent.
@@ -185,12 +186,12 @@ func (o *Observer) resolve() {
 		case <-o.poke:
 		}
 		news := false
-		for _, gvk := range o.unsynced() {
-			mapping, err := anyVersion(o.ctx, o.session, gvk)
+		for _, asked := range o.unsynced() {
+			mapping, err := anyVersion(o.ctx, o.session, asked.gvk)
 			if o.ctx.Err() != nil {
 				return
 			}
-			news = o.resolved(gvk, mapping, err) || news
+			news = o.resolved(asked, mapping, err) || news
 		}
 		if news && o.changed != nil {
 			o.changed()
@@ -198,25 +199,43 @@ func (o *Observer) resolve() {
 	}
 }
 
-func (o *Observer) unsynced() []schema.GroupVersionKind {
+// question is what discovery is asked about a kind, and what was known when it was asked.
+type question struct {
+	gvk   schema.GroupVersionKind
+	shown int
+}
+
+func (o *Observer) unsynced() []question {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var out []schema.GroupVersionKind
+	var out []question
 	for _, k := range o.kinds {
 		if k.watch == nil || !k.watch.Synced() {
-			out = append(out, k.gvk)
+			out = append(out, question{k.gvk, k.shown})
 		}
 	}
 	return out
 }
 
-// resolved notes what discovery says of a kind and reports whether that is news.
-func (o *Observer) resolved(gvk schema.GroupVersionKind, mapping *meta.RESTMapping, err error) (news bool) {
+// served notes that an object of a kind was just written: what discovery said before, that the member does not serve it, is
+// over, and until it is watched nobody knows its objects. Otherwise what was written would look deleted.
+func (o *Observer) served(gvk schema.GroupVersionKind) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	k := o.kinds[gvk.GroupKind()]
-	if k.gvk != gvk {
-		return false // another version was asked for meanwhile
+	k := o.track(gvk, false)
+	k.shown++
+	if k.none {
+		k.none, k.err = false, errNotAsked
+	}
+}
+
+// resolved notes what discovery says of a kind and reports whether that is news.
+func (o *Observer) resolved(asked question, mapping *meta.RESTMapping, err error) (news bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	k := o.kinds[asked.gvk.GroupKind()]
+	if k.gvk != asked.gvk || k.shown != asked.shown {
+		return false // another version was asked for meanwhile, or more is known; the poke for that is still to come
 	}
 	before := *k
 	k.none, k.err = meta.IsNoMatchError(err), err

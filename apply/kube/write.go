@@ -122,6 +122,7 @@ func (w *writing) write(ctx context.Context, out *apply.Outcome) error {
 	if c.Action == apply.Create && !onlyOurs(answer) {
 		out.Note = "adopted: it existed already"
 	}
+	w.observer.served(c.Target.GroupVersionKind())
 	w.wrote(written{c.Ref, answer.GetUID(), answer.GetResourceVersion()})
 	if err := w.settle(ctx, answer); err != nil {
 		return err
