@@ -32,6 +32,18 @@ func checkDirs(tree fs.FS, confinements []Confinement) error {
 	return nil
 }
 
+// Confine does with d, which was rendered from tree, what the loop does with every revision: it gives the placements the accounts that
+// confinements ask for. Mistakes of authors are render.ManifestErrors.
+func Confine(tree fs.FS, d *render.Desired, confinements []Confinement) error {
+	if err := checkDirs(tree, confinements); err != nil {
+		return err
+	}
+	if errs := confine(d, confinements); len(errs) > 0 {
+		return errs
+	}
+	return nil
+}
+
 // boundTo returns the accounts that what came from o is confined to, at most two: that of the file it is written in, and that
 // of the kustomization that built it, whose author may have changed all of it.
 func boundTo(o render.Origin, confinements []Confinement) []string {

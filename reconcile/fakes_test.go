@@ -37,6 +37,8 @@ type repository struct {
 	err     error
 	broken  error // what Build answers
 
+	building func(commit string) // called by Build
+
 	confirmed map[string][]string // plan digests by commit
 	parted    string              // where every pull request began
 	parents   map[string][]string // of merges that a forge made
@@ -89,6 +91,9 @@ func (r *repository) Snapshot(rev source.Revision) (source.Snapshot, error) {
 func (r *repository) Build(_ context.Context, snap source.Snapshot, _ []string) ([]render.Object, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.building != nil {
+		r.building(snap.Commit)
+	}
 	if r.broken != nil {
 		return nil, r.broken
 	}
@@ -112,11 +117,12 @@ type cluster struct {
 	parents  map[string]apply.Parent
 	objects  map[api.Ref]apply.LiveObject
 	services mcs.Observed
-	refuse   error                     // what Apply answers
-	previews map[api.Ref]apply.Preview // what Preview answers; of other objects, what is wished
-	claim    error                     // what Claim answers
-	opens    int                       // counts its moves
-	cpu      int64                     // what is available of it; 0 when that is not known
+	refuse   error                                // what Apply answers
+	previews map[api.Ref]apply.Preview            // what Preview answers; of other objects, what is wished
+	asked    func(context.Context, api.Ref) error // called by Preview, which fails as it does
+	claim    error                                // what Claim answers
+	opens    int                                  // counts its moves
+	cpu      int64                                // what is available of it; 0 when that is not known
 	version  string
 	doubts   map[api.Ref]string
 	plans    []string
@@ -188,7 +194,15 @@ func (s session) Prepare(context.Context) error                          { retur
 func (s session) WriteStatuses(context.Context, []mcs.StatusWrite) error { return nil }
 func (s session) Close()                                                 {}
 
-func (s session) Preview(_ context.Context, set apply.Set, change apply.Change) (apply.Preview, error) {
+func (s session) Preview(ctx context.Context, set apply.Set, change apply.Change) (apply.Preview, error) {
+	s.mu.Lock()
+	asked := s.asked
+	s.mu.Unlock()
+	if asked != nil {
+		if err := asked(ctx, change.Ref); err != nil {
+			return apply.Preview{}, err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if answer, ok := s.previews[change.Ref]; ok {

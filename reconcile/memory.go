@@ -36,7 +36,8 @@ type memory struct {
 	// Unseen are members that were registered when this memory began and have not shown since what they hold.
 	Unseen []string `json:"unseen,omitempty"`
 	// Reviewed are the plans of pull requests, the newest last; replaced whole.
-	Reviewed   []reviewed                 `json:"reviewed,omitempty"`
+	Reviewed []reviewed `json:"reviewed,omitempty"`
+	// Placements are the last decisions; replaced whole.
 	Placements map[string]placementMemory `json:"placements"`
 	Members    map[string]memberMemory    `json:"members"`
 }
@@ -51,10 +52,10 @@ type placementMemory struct {
 	placement.Assignment
 }
 
-// specs returns the placements in force, as far as checking a change of them needs.
-func (m memory) specs() []render.Placement {
+// specsOf returns the placements in force, as far as checking a change of them needs.
+func specsOf(remembered map[string]placementMemory) []render.Placement {
 	var list []render.Placement
-	for key, p := range m.Placements {
+	for key, p := range remembered {
 		if p.Spec == nil {
 			continue
 		}
@@ -82,7 +83,12 @@ type Store struct {
 	path  string
 	lock  *os.File
 	saved memory
+	last  time.Time // when it was
 }
+
+// wordsEvery is how often the file is written for the sake of what commits are told alone: writing waits for the disk, and words that
+// count what is in place change all the time. The forge gets them no more often.
+const wordsEvery = firstPause
 
 // ErrStoreInUse tells that another process has the store open.
 var ErrStoreInUse = errors.New("another gitfleet with the same repository runs in this state directory: stop it, or give this one another --state-dir")
@@ -135,7 +141,7 @@ func (s *Store) read() error {
 	}
 	begun := s.load()
 	begun.Instance = rand.Text()
-	return s.save(begun)
+	return s.save(begun, time.Time{})
 }
 
 // Instance returns the name of whoever runs with this store: the same after every restart, and nobody else's.
@@ -147,8 +153,36 @@ func (s *Store) Close() error { return s.lock.Close() }
 // load returns a copy that the loop may change.
 func (s *Store) load() memory { return s.saved.clone() }
 
+// wordsOnly tells whether m is saved but for the words in which commits are told the same state. Whoever starts from older words
+// tells them once more, and then the present ones.
+func (s *Store) wordsOnly(m memory) bool {
+	if len(m.Commits) != len(s.saved.Commits) {
+		return false
+	}
+	m.Commits = slices.Clone(m.Commits)
+	for i := range m.Commits {
+		c, saved := &m.Commits[i], s.saved.Commits[i]
+		if len(c.Statuses) != len(saved.Statuses) {
+			return false
+		}
+		c.Statuses = slices.Clone(c.Statuses)
+		for j := range c.Statuses {
+			c.Statuses[j].Description = saved.Statuses[j].Description
+		}
+	}
+	return reflect.DeepEqual(m, s.saved)
+}
+
+// keep saves m. Words alone may wait, until the time that it returns: zero when nothing does.
+func (s *Store) keep(m memory, now time.Time) (wait time.Time, err error) {
+	if due := s.last.Add(wordsEvery); now.Before(due) && !reflect.DeepEqual(m, s.saved) && s.wordsOnly(m) {
+		return due, nil
+	}
+	return time.Time{}, s.save(m, now)
+}
+
 // save writes m when it differs from what the file holds.
-func (s *Store) save(m memory) error {
+func (s *Store) save(m memory, now time.Time) error {
 	if reflect.DeepEqual(m, s.saved) {
 		return nil
 	}
@@ -159,7 +193,7 @@ func (s *Store) save(m memory) error {
 	if err := replace(s.path, append(data, '\n')); err != nil {
 		return fmt.Errorf("state file: %w", err)
 	}
-	s.saved = m.clone()
+	s.saved, s.last = m.clone(), now
 	return nil
 }
 

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -24,20 +25,36 @@ import (
 // nothing. An object that two placements of head bring to one cluster, and a change of what may not change, stand in Errors, and then
 // no object is planned.
 func OfflinePlan(base, head *render.Desired, now time.Time) report.Plan {
+	return OfflinePlanWithin(apply.Threshold{}, base, head, now)
+}
+
+// OfflinePlanWithin is OfflinePlan for a gitfleet that deletes no more than limit without a person's word.
+func OfflinePlanWithin(limit apply.Threshold, base, head *render.Desired, now time.Time) report.Plan {
 	if base == nil {
 		base = &render.Desired{}
 	}
 	before := foresee(base, nil, now)
 	after := foresee(head, before.decisions, now)
+	after.threshold = limit
+	plan, _ := planFromGit(context.Background(), before, after, render.CheckUpdate(base.Placements, head.Placements)) // which never ends
+	return plan
+}
+
+// planFromGit compares two revisions in their places. updates are the changes of placements that may not be made; the error is that
+// of ctx.
+func planFromGit(ctx context.Context, before, after outlook, updates render.ManifestErrors) (report.Plan, error) {
 	plan := compare(before, after)
-	plan.Errors = render.MergeErrors(after.errs, render.CheckUpdate(base.Placements, head.Placements))
+	plan.Errors = render.MergeErrors(after.errs, updates)
 	if len(plan.Errors) == 0 {
+		var err error
 		plan.Digest = after.digest()
-		plan.Changes = changes(before, after)
+		if plan.Changes, err = changes(ctx, before, after); err != nil {
+			return report.Plan{}, err
+		}
 		plan.Services = serviceChanges(before, after)
 	}
 	plan.Risks = risks(before, after, plan.Changes, nil)
-	return plan
+	return plan, nil
 }
 
 // compare begins a plan with where the placements go.
@@ -68,7 +85,7 @@ type outlook struct {
 
 // foresee schedules d on what held before, by placement.
 func foresee(d *render.Desired, held map[string]placement.Decision, now time.Time) outlook {
-	decisions := decideAll(d, gitCandidates(d), func(p render.Placement, members *placement.Fleet) placement.Decision {
+	decisions, _ := decideAll(context.Background(), d, gitCandidates(d), func(p render.Placement, members *placement.Fleet) placement.Decision {
 		return members.Decide(subject(p), held[p.Key()].Assignment, now)
 	})
 	s := newOutlook(d, decisions)
@@ -123,14 +140,17 @@ func (s outlook) holdings(cluster string) map[api.Ref]owned {
 	return held
 }
 
-// changes compares cluster by cluster. One that head does not register any more keeps what it has.
-func changes(before, after outlook) []report.Change {
+// changes compares cluster by cluster. One that head does not register any more keeps what it has. The error is that of ctx.
+func changes(ctx context.Context, before, after outlook) ([]report.Change, error) {
 	diff := differ(before, after)
 	var list []report.Change
 	for _, cluster := range slices.Sorted(maps.Keys(after.registered)) {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		list = append(list, changesOn(cluster, before, after, diff)...)
 	}
-	return list
+	return list, nil
 }
 
 // changesOn compares what one cluster held with what it shall hold.

@@ -107,7 +107,7 @@ func deleteRisks(changes []report.Change) []report.Risk {
 	}
 	var list []report.Risk
 	for l, on := range clusters { // risks sorts
-		list = append(list, report.Risk{Kind: l.kind, Message: fmt.Sprintf("%s is deleted on %s, %s", l.ref, strings.Join(on, ", "), l.takes)})
+		list = append(list, report.Risk{Kind: l.kind, Message: fmt.Sprintf("%s is deleted on %s, %s", l.ref, report.NameClusters(on), l.takes)})
 	}
 	return list
 }

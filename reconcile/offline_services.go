@@ -121,7 +121,7 @@ func compareFacts(old, now map[fact]string) string {
 	}
 	var parts []string
 	for _, event := range slices.Sorted(maps.Keys(clusters)) {
-		parts = append(parts, event+" on "+strings.Join(slices.Sorted(slices.Values(clusters[event])), ", "))
+		parts = append(parts, event+" on "+report.NameClusters(slices.Sorted(slices.Values(clusters[event]))))
 	}
 	return strings.Join(parts, "; ")
 }
@@ -154,7 +154,7 @@ func exportConflicts(s outlook) []report.Risk {
 		}
 		var sides []string
 		for ports, clusters := range by {
-			sides = append(sides, fmt.Sprintf("%s on %s", ports, strings.Join(clusters, ", ")))
+			sides = append(sides, fmt.Sprintf("%s on %s", ports, report.NameClusters(clusters)))
 		}
 		slices.Sort(sides)
 		list = append(list, report.Risk{Kind: report.RiskExportConflict, Message: fmt.Sprintf(

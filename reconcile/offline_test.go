@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	k8syaml "k8s.io/apimachinery/pkg/util/yaml"
 
+	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/render"
 	"github.com/gitfleet/gitfleet/report"
 	"github.com/gitfleet/gitfleet/source"
@@ -281,5 +283,25 @@ func TestRisksOfDeleting(t *testing.T) {
 		case want != "" && (len(risks) != 1 || risks[0].Kind != want || !strings.Contains(risks[0].Message, "is deleted on b, c,")):
 			t.Errorf("deleting a %s gives %v, want one %s on b, c", name, risks, want)
 		}
+	}
+}
+
+// TestConflictsOfManyMembers name the first of them.
+func TestConflictsOfManyMembers(t *testing.T) {
+	s := outlook{Desired: &render.Desired{}, targets: map[string][]apply.Set{}}
+	for i := range 20 {
+		documents := []string{
+			fmt.Sprintf("{apiVersion: v1, kind: Service, metadata: {namespace: web, name: shop}, spec: {ports: [{port: %d}]}}", 80+i%2),
+			"{apiVersion: networking.fleet.azure.com/v1alpha1, kind: ServiceExport, metadata: {namespace: web, name: shop}}"}
+		set := apply.Set{Name: "web"}
+		for _, document := range documents {
+			set.Objects = append(set.Objects, apply.NewTarget(render.Object{Unstructured: object(t, document)}, nil))
+		}
+		s.targets[fmt.Sprintf("aks-%02d", i)] = []apply.Set{set}
+	}
+	const want = "the exports of service web/shop do not agree: [80/TCP] on aks-00, aks-02, aks-04, aks-06, aks-08 … and 5 more (of 10); " +
+		"[81/TCP] on aks-01, aks-03, aks-05, aks-07, aks-09 … and 5 more (of 10); the oldest one counts, and the others are left out"
+	if got := exportConflicts(s); len(got) != 1 || got[0].Message != want {
+		t.Errorf("got  %v\nwant %s", got, want)
 	}
 }

@@ -81,7 +81,7 @@ func (l *Loop) plan(m *member, now time.Time) {
 		return
 	}
 	m.plannedFor, m.version, m.fresh, m.replan, m.told = l.wish, l.version, true, false, nil
-	m.sets = l.targetSets(m, l.wish, l.schedule, l.guard.held)
+	m.sets = l.tenant(m, l.wish).sets(l.wish, l.schedule, l.guard.held)
 	m.plan = apply.Diff(m.name, m.sets, m.live, now)
 	m.removals = part(m.plan, Bulk).Removals() // what services need comes and goes by itself
 	for n := range Lanes {

@@ -23,29 +23,57 @@ import (
 // member that cannot be asked Git alone tells. The revision of d names the repository and branch that Run follows. It may be
 // called from any goroutine while Run runs; the error is that of ctx.
 func (l *Loop) Preview(ctx context.Context, d *render.Desired) (report.Plan, error) {
-	r := request{wish: newWish(d), taken: make(chan prospect, 1)}
+	v, err := l.survey(ctx, newWish(d))
+	if err != nil {
+		return report.Plan{}, err
+	}
+	p, err := v.prospect(ctx)
+	if err != nil {
+		return report.Plan{}, err
+	}
+	return p.plan(ctx)
+}
+
+// previewFromGit is Preview for readers who may have no right to know what members hold: placements are where they are, and of all
+// else Git alone tells.
+func (l *Loop) previewFromGit(ctx context.Context, d *render.Desired) (report.Plan, error) {
+	v, err := l.survey(ctx, newWish(d))
+	if err != nil {
+		return report.Plan{}, err
+	}
+	p, err := v.fromGit().prospect(ctx)
+	if err != nil {
+		return report.Plan{}, err
+	}
+	return planFromGit(ctx, p.before, p.after, p.updates)
+}
+
+// survey waits until the fleet has shown what it holds, for as long as ctx lets it.
+func (l *Loop) survey(ctx context.Context, w *wish) (vantage, error) {
+	r := request{wish: w, taken: make(chan vantage, 1)}
 	l.post(ctx, func() { l.requests = append(l.requests, r) })
 	select {
-	case p := <-r.taken:
-		return p.plan(ctx), nil // whoever did not answer in time is told as such
+	case v := <-r.taken:
+		return v, nil
 	case <-ctx.Done():
-		return report.Plan{}, ctx.Err()
+		return vantage{}, ctx.Err()
 	}
 }
 
-// request is somebody who waits for a prospect.
+// request is somebody who waits for a look at the fleet.
 type request struct {
 	wish  *wish
-	taken chan prospect // takes one without blocking
+	taken chan vantage // takes one without blocking
 }
 
-// answerRequests gives those who wait their prospects, once the fleet has shown what it holds, or has had the time for it.
+// answerRequests lets those who wait look, once the fleet has shown what it holds, or has had the time for it. What they make of it
+// is their own work: a wish of ten thousand placements must not keep the loop from acting.
 func (l *Loop) answerRequests(now time.Time) {
 	if len(l.requests) == 0 || !l.shown() && now.Before(l.started.Add(acquaintance)) {
 		return
 	}
 	for _, r := range l.requests {
-		r.taken <- l.prospect(r.wish, now)
+		r.taken <- l.vantage(r.wish, now)
 	}
 	l.requests = nil
 }
@@ -64,11 +92,38 @@ func (l *Loop) shown() bool {
 	return true
 }
 
-// prospect is a wish and all that is known of the fleet at one moment. It is immutable.
+// vantage is a wish and all that is known of the fleet at one moment. It is immutable.
+type vantage struct {
+	circumstances
+	wish      *wish
+	inForce   *wish           // nil for none
+	present   schedule        // of that
+	views     map[string]view // of the members that the wish registers; nil where they may not be looked at
+	threshold apply.Threshold
+}
+
+// vantage returns what is known now to who plans w. It decides nothing.
+func (l *Loop) vantage(w *wish, now time.Time) vantage {
+	v := vantage{circumstances: l.circumstances(w, now), wish: w, inForce: l.wish, present: l.schedule,
+		views: map[string]view{}, threshold: l.opt.Threshold}
+	for _, registered := range w.Members {
+		v.views[registered.Name] = l.view(registered.Name, w)
+	}
+	return v
+}
+
+// fromGit is v without what members report and hold. Where placements are stays: they are sticky, so whoever schedules from nothing
+// foresees moves that nobody will make.
+func (v vantage) fromGit() vantage {
+	v.candidates, v.views = v.wish.candidates, nil
+	return v
+}
+
+// prospect is a wish in its places beside what is in force. It is immutable.
 type prospect struct {
 	before, after outlook
 	wish          *wish
-	views         map[string]view // of the members that the wish registers
+	views         map[string]view // of the members that the wish registers; nil where they may not be looked at
 	updates       render.ManifestErrors
 	now           time.Time
 }
@@ -77,30 +132,38 @@ type prospect struct {
 type view struct {
 	conn   Member
 	live   apply.Live
-	sets   []apply.Set
-	unseen string // why it does not show what it holds, so that Git alone tells; empty when it does
+	tenant tenant
+	sets   []apply.Set // what it shall hold, once that is decided
+	unseen string      // why it does not show what it holds, so that Git alone tells; empty when it does
 }
 
-// prospect looks at the fleet with the eyes of w.
-func (l *Loop) prospect(w *wish, now time.Time) prospect {
-	s := l.decideOn(w, now)
+// prospect schedules the wish. The error is that of ctx.
+func (v vantage) prospect(ctx context.Context) (prospect, error) {
+	w := v.wish
+	s, err := v.schedule(ctx, w)
+	if err != nil {
+		return prospect{}, err
+	}
 	s.tellPending(w)
-	p := prospect{wish: w, views: map[string]view{}, updates: render.CheckUpdate(l.memory.specs(), w.Placements), now: now,
+	p := prospect{wish: w, updates: render.CheckUpdate(specsOf(v.remembered), w.Placements), now: v.now,
 		before: newOutlook(&render.Desired{}, nil), after: newOutlook(w.Desired, s.decisions)}
-	p.after.targets, p.after.errs, p.after.seen, p.after.threshold = s.targets, s.errs, true, l.opt.Threshold
-	if l.wish != nil {
-		p.before = newOutlook(l.wish.Desired, l.schedule.decisions)
-		p.before.targets = l.schedule.targets
+	p.after.targets, p.after.errs, p.after.seen, p.after.threshold = s.targets, s.errs, v.views != nil, v.threshold
+	if v.inForce != nil {
+		p.before = newOutlook(v.inForce.Desired, v.present.decisions)
+		p.before.targets = v.present.targets
 	}
-	p.before.listed = map[string]int{}
-	for _, registered := range w.Members {
-		v := l.view(registered.Name, w, s)
-		p.views[registered.Name] = v
-		if v.unseen == "" {
-			p.before.listed[registered.Name] = listedOf(v.live, sourceName(w.Revision, l.opt.Paths))
+	p.before.listed, p.views = map[string]int{}, map[string]view{}
+	for name, on := range v.views {
+		if ctx.Err() != nil {
+			return prospect{}, ctx.Err()
 		}
+		if on.unseen == "" {
+			on.sets = on.tenant.sets(w, s, "")
+			p.before.listed[name] = listedOf(on.live, v.source)
+		}
+		p.views[name] = on
 	}
-	return p
+	return p, nil
 }
 
 // tellPending lets what waits for a member out of reach be planned where it is known to be: which clusters would be the best can
@@ -127,7 +190,7 @@ func listedOf(live apply.Live, source string) (n int) {
 	return n
 }
 
-func (l *Loop) view(name string, w *wish, s schedule) view {
+func (l *Loop) view(name string, w *wish) view {
 	m := l.members[name]
 	switch {
 	case m == nil:
@@ -139,26 +202,33 @@ func (l *Loop) view(name string, w *wish, s schedule) view {
 	case !m.live.Complete:
 		return view{unseen: missing(m.live)}
 	}
-	return view{conn: m.conn, live: m.live, sets: l.targetSets(m, w, s, "")}
+	return view{conn: m.conn, live: m.live, tenant: l.tenant(m, w)}
 }
 
-// plan works the prospect out. It asks the members what they say to each change, for as long as ctx lets it.
-func (p prospect) plan(ctx context.Context) report.Plan {
+// plan works the prospect out. It asks the members what they say to each change, for as long as ctx lets it: who did not answer in
+// time is told as such. The error is that of ctx where it ends before anybody is asked, or a panic.
+func (p prospect) plan(ctx context.Context) (report.Plan, error) {
 	plan := compare(p.before, p.after)
 	plan.Errors = render.MergeErrors(p.after.errs, p.updates)
 	var answers []report.Risk
 	if len(plan.Errors) == 0 {
 		plan.Digest = p.after.digest()
-		var found []foreseen
-		found, answers = p.foreseen()
-		answers = append(answers, p.ask(ctx, found)...)
+		found, blocked, err := p.foreseen(ctx)
+		if err != nil {
+			return report.Plan{}, err
+		}
+		asked, err := p.ask(ctx, found)
+		if err != nil {
+			return report.Plan{}, err
+		}
+		answers = append(blocked, asked...)
 		for _, f := range found {
 			plan.Changes = append(plan.Changes, f.Change)
 		}
 		plan.Services = serviceChanges(p.before, p.after)
 	}
 	plan.Risks = risks(p.before, p.after, plan.Changes, answers)
-	return plan
+	return plan, nil
 }
 
 // foreseen is one change that is to come, with what its member must be asked about it.
@@ -170,12 +240,13 @@ type foreseen struct {
 	asked  bool // the member can be asked
 }
 
-// foreseen returns all changes, by cluster and ref, and what keeps members from being planned as they are.
-func (p prospect) foreseen() ([]foreseen, []report.Risk) {
+// foreseen returns all changes, by cluster and ref, and what keeps members from being planned as they are. The error is that of ctx.
+func (p prospect) foreseen(ctx context.Context) (list []foreseen, found []report.Risk, err error) {
 	diff := differ(p.before, p.after)
-	var list []foreseen
-	var found []report.Risk
 	for _, cluster := range slices.Sorted(maps.Keys(p.views)) {
+		if ctx.Err() != nil {
+			return nil, nil, ctx.Err()
+		}
 		v := p.views[cluster]
 		if v.unseen != "" {
 			if len(p.before.targets[cluster])+len(p.after.targets[cluster]) > 0 {
@@ -189,7 +260,7 @@ func (p prospect) foreseen() ([]foreseen, []report.Risk) {
 		on, blocked := p.foreseenOn(cluster, v, diff)
 		list, found = append(list, on...), append(found, blocked...)
 	}
-	return list, found
+	return list, found, nil
 }
 
 // foreseenOn compares what a member holds with what it shall hold, as the loop would for acting on it. What others did to

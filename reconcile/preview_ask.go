@@ -32,8 +32,8 @@ const (
 )
 
 // ask asks the members about changes, all members at once, and works what they say into the changes: what really differs there,
-// what is there already, what is deleted to be made anew. It returns what speaks against the plan.
-func (p prospect) ask(ctx context.Context, all []foreseen) []report.Risk {
+// what is there already, what is deleted to be made anew. It returns what speaks against the plan; the error is a panic.
+func (p prospect) ask(ctx context.Context, all []foreseen) ([]report.Risk, error) {
 	questions := map[string][]*foreseen{}
 	for i := range all {
 		if f := &all[i]; f.asked {
@@ -42,12 +42,17 @@ func (p prospect) ask(ctx context.Context, all []foreseen) []report.Risk {
 	}
 	mask := report.NewMask(p.before.Objects, p.after.Objects)
 	var group sync.WaitGroup
-	found := make([][]objection, len(questions))
+	found, errs := make([][]objection, len(questions)), make([]error, len(questions))
 	for i, cluster := range slices.Sorted(maps.Keys(questions)) {
-		group.Go(func() { found[i] = p.askMember(ctx, cluster, questions[cluster], mask) })
+		group.Go(func() {
+			errs[i] = guarded(func() (err error) {
+				found[i], err = p.askMember(ctx, cluster, questions[cluster], mask)
+				return err
+			})
+		})
 	}
 	group.Wait()
-	return merged(slices.Concat(found...), mask)
+	return merged(slices.Concat(found...), mask), errors.Join(errs...)
 }
 
 // objection is what one member has against a change.
@@ -67,9 +72,9 @@ func merged(all []objection, mask *report.Mask) []report.Risk {
 	}
 	var list []report.Risk
 	for o, on := range clusters {
-		what := "member " + strings.Join(on, ", ")
+		what := "member " + report.NameClusters(on)
 		if o.about != "" {
-			what = o.about + " on " + strings.Join(on, ", ")
+			what = o.about + " on " + report.NameClusters(on)
 		}
 		list = append(list, report.Risk{Kind: o.kind, Message: what + ": " + mask.Text(o.message)})
 	}
@@ -79,9 +84,8 @@ func merged(all []objection, mask *report.Mask) []report.Risk {
 // errSilent tells that a member did not answer in time.
 var errSilent = errors.New("it did not answer in time")
 
-// askMember asks one member.
-func (p prospect) askMember(ctx context.Context, cluster string, questions []*foreseen, mask *report.Mask) []objection {
-	var found []objection
+// askMember asks one member. The error is a panic.
+func (p prospect) askMember(ctx context.Context, cluster string, questions []*foreseen, mask *report.Mask) (found []objection, err error) {
 	if more := len(questions) - mostAsked; more > 0 {
 		found = append(found, objection{kind: report.RiskUnseen, cluster: cluster,
 			message: fmt.Sprintf("asked about %d changes; %d more were planned from Git alone", mostAsked, more)})
@@ -100,14 +104,18 @@ func (p prospect) askMember(ctx context.Context, cluster string, questions []*fo
 			}
 			limited, cancel := context.WithTimeout(ctx, answerLimit)
 			defer cancel()
-			if answers[i], errs[i] = v.conn.Preview(limited, f.set, f.change); limited.Err() != nil {
-				errs[i] = errSilent
-				silences.Add(1)
-			}
-			return nil
+			return guarded(func() error {
+				if answers[i], errs[i] = v.conn.Preview(limited, f.set, f.change); limited.Err() != nil {
+					errs[i] = errSilent
+					silences.Add(1)
+				}
+				return nil
+			})
 		})
 	}
-	_ = group.Wait() // every error is in errs
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
 	silent := ""
 	wanted := p.after.holdings(cluster)
 	for i, f := range questions {
@@ -120,7 +128,7 @@ func (p prospect) askMember(ctx context.Context, cluster string, questions []*fo
 	if silent != "" {
 		found = append(found, objection{kind: report.RiskUnseen, cluster: cluster, message: "planned from Git alone in part: " + silent})
 	}
-	return found
+	return found, nil
 }
 
 // heed works an answer into the change. mask hides the secrets of both revisions.

@@ -128,7 +128,8 @@ type Loop struct {
 	wish      *wish // in force; nil until a first revision rendered
 	members   map[string]*member
 	memory    memory
-	memoryErr error // why it is not saved
+	memoryErr error     // why it is not saved
+	unsaved   time.Time // when words in it that are not saved yet will be; zero when all are
 	schedule  schedule
 	services  services
 	guard     guard
@@ -258,6 +259,7 @@ func (l *Loop) due() (first time.Time, ok bool) {
 		consider(at)
 	}
 	consider(l.forge.quiet)
+	consider(l.unsaved)
 	if at, ok := l.reviewsDue(); ok {
 		consider(at)
 	}
@@ -316,7 +318,7 @@ func (l *Loop) step(ctx context.Context, now time.Time) (told bool) {
 		l.lookAround(now)
 		l.decide(now)
 		l.resolveServices(ctx, now)
-		l.remember() // before anything is done about it
+		l.remember(now) // before anything is done about it
 		l.planMembers(now)
 	} else {
 		l.openRemembered(ctx, now)
@@ -351,8 +353,14 @@ func (l *Loop) tellConverged(r report.Report) {
 }
 
 // remember keeps the memory for the next start. Failing to is reported and hurts nobody now.
-func (l *Loop) remember() {
-	err := l.opt.Store.save(l.memory)
+func (l *Loop) remember(now time.Time) {
+	var err error
+	l.unsaved, err = l.opt.Store.keep(l.memory, now)
+	l.tellMemory(err)
+}
+
+// tellMemory notes whether the memory is saved, and tells the log once when it is not.
+func (l *Loop) tellMemory(err error) {
 	if err != nil && errorText(l.memoryErr) != err.Error() {
 		l.opt.Log.Warn("the memory for the next start is not saved, will be tried again", "error", err)
 	}
@@ -371,6 +379,9 @@ func (l *Loop) post(ctx context.Context, fold func()) {
 func (l *Loop) shutdown(stop context.CancelFunc) {
 	stop()
 	l.work.Wait()
+	if l.wish != nil {
+		l.tellMemory(l.opt.Store.save(l.memory, time.Now()))
+	}
 	for _, m := range l.members {
 		l.work.Go(m.close)
 	}

@@ -44,8 +44,9 @@ type ReviewOptions struct {
 // reviews is what is known of the open pull requests.
 type reviews struct {
 	poll, work worker
-	asked      time.Time // when the forge was last asked which are open
-	look       bool      // something may have changed there
+	at         report.PullRequest // which work plans, or planned last
+	asked      time.Time          // when the forge was last asked which are open
+	look       bool               // something may have changed there
 	open       []report.PullRequest
 	asOf       string            // the commit that was in force when they were
 	planned    map[string]review // by ID
@@ -64,6 +65,7 @@ type review struct {
 	tried      time.Time // when it was planned, or that failed
 	failures   int       // in a row, for this head and base
 	err        error     // ours, or the machine's; tried again
+	stopped    bool      // nobody wants it any more
 }
 
 // mostPatience is the longest time until a pull request that cannot be planned is tried again as it is.
@@ -165,6 +167,7 @@ func (l *Loop) polled(ctx context.Context, out polled) {
 	}
 	l.forgeAnswered(ctx, &r.poll, nil)
 	r.asOf = out.asOf
+	defer l.stopReview()                                                                            // of what is open no longer
 	r.open = slices.DeleteFunc(out.open, func(pr report.PullRequest) bool { return pr.Head == "" }) // not there yet, as right after opening
 	maps.DeleteFunc(r.planned, func(id string, _ review) bool {
 		return !slices.ContainsFunc(r.open, func(pr report.PullRequest) bool { return pr.ID == id })
@@ -175,9 +178,22 @@ func (l *Loop) polled(ctx context.Context, out polled) {
 	})
 }
 
+// stopReview stops planning a head that is no pull request's any more.
+func (l *Loop) stopReview() {
+	r := &l.reviews
+	if !r.work.running {
+		return
+	}
+	now := slices.IndexFunc(r.open, func(pr report.PullRequest) bool { return pr.ID == r.at.ID && pr.Head == r.at.Head })
+	if now < 0 {
+		r.work.stop()
+	}
+}
+
 // startReview plans one pull request.
 func (l *Loop) startReview(ctx context.Context, pr report.PullRequest) {
 	onto := l.wish
+	l.reviews.at = pr
 	start(ctx, l, &l.reviews.work, func(ctx context.Context) review {
 		ctx, cancel := context.WithTimeout(ctx, l.opt.Reviews.Limit)
 		defer cancel()
@@ -190,15 +206,19 @@ func (l *Loop) startReview(ctx context.Context, pr report.PullRequest) {
 func (l *Loop) reviewed(pr report.PullRequest, out review) {
 	l.stale.report = true
 	before := l.reviews.planned[pr.ID]
-	if out.err != nil {
+	switch {
+	case out.stopped: // for another head, whose turn is after that of others
+		before.tried = out.tried
+		out = before
+	case out.err != nil:
 		if before.head == out.head && before.onto == out.onto {
 			out.failures = before.failures + 1
 		}
 		out.comment = before.comment
 		if errorText(before.err) != out.err.Error() {
-			l.opt.Log.Warn("pull request not planned, will be tried again", "id", pr.ID, "head", pr.Head, "error", out.err)
+			l.opt.Log.With(details(out.err)...).Warn("pull request not planned, will be tried again", "id", pr.ID, "head", pr.Head, "error", out.err)
 		}
-	} else {
+	default:
 		if out.gist == before.gist && before.comment != "" {
 			out.comment = before.comment
 		}
@@ -221,33 +241,48 @@ func (l *Loop) rememberReview(id string, r review) {
 // whoever wrote it may have no right to know what members hold.
 func (l *Loop) reviewOne(ctx context.Context, pr report.PullRequest, onto *wish) review {
 	out := review{head: pr.Head, onto: onto.Revision.Commit}
-	var plan report.Plan
+	err := guarded(func() error {
+		plan, err := l.planRequest(ctx, pr, onto)
+		if err == nil {
+			out.tell(plan, report.MarkdownOptions{Title: pr.Title, URL: l.opt.Reviews.URL, Offline: pr.Fork})
+		}
+		return err
+	})
+	out.tried = time.Now()
+	if out.stopped = errors.Is(ctx.Err(), context.Canceled); out.stopped {
+		err = ctx.Err() // whatever it came to: members that there was no time to ask are not silent
+	}
+	if err != nil {
+		out.err, out.state = err, report.StateError
+		out.summary = report.Describe("not planned, will be tried again: "+err.Error(), report.LongestDescription)
+	}
+	return out
+}
+
+// planRequest renders what a pull request would become and plans it. Mistakes of its author are in the plan.
+func (l *Loop) planRequest(ctx context.Context, pr report.PullRequest, onto *wish) (report.Plan, error) {
 	desired, err := l.renderRequest(ctx, pr, onto)
 	var authors render.ManifestErrors
 	switch {
 	case errors.As(err, &authors):
-		plan.Errors = authors
+		return report.Plan{Errors: authors}, nil
 	case err != nil:
-		out.err = err
+		return report.Plan{}, err
 	case pr.Fork:
-		plan = OfflinePlan(onto.Desired, desired, time.Now())
-	default:
-		plan, out.err = l.Preview(ctx, desired)
+		return l.previewFromGit(ctx, desired)
 	}
-	out.tried = time.Now()
-	if out.err != nil {
-		out.state, out.summary = report.StateError, report.Describe("not planned, will be tried again: "+out.err.Error(), report.LongestDescription)
-		return out
+	return l.Preview(ctx, desired)
+}
+
+// tell puts the plan into the words of the review.
+func (r *review) tell(plan report.Plan, o report.MarkdownOptions) {
+	plan.Base, plan.Head = "", r.head
+	r.gist = plan.Markdown(report.LongestComment, o)
+	plan.Base = r.onto
+	r.digest, r.summary, r.comment = plan.Digest, plan.Summary(), plan.Markdown(report.LongestComment, o)
+	if r.state = report.StateSuccess; len(plan.Errors) > 0 {
+		r.state = report.StateFailure
 	}
-	plan.Base, plan.Head = "", pr.Head
-	o := report.MarkdownOptions{Title: pr.Title, URL: l.opt.Reviews.URL, Offline: pr.Fork}
-	out.gist = plan.Markdown(report.LongestComment, o)
-	plan.Base = onto.Revision.Commit
-	out.digest, out.summary, out.comment = plan.Digest, plan.Summary(), plan.Markdown(report.LongestComment, o)
-	if out.state = report.StateSuccess; len(plan.Errors) > 0 {
-		out.state = report.StateFailure
-	}
-	return out
 }
 
 // renderRequest renders what the branch would be with the pull request merged: the forge's own merge, or where there is none

@@ -1,12 +1,14 @@
 package reconcile
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/report"
 )
 
@@ -133,4 +135,101 @@ func TestLoopHoldsWhatDiffers(t *testing.T) {
 	await(t, l, "what the pull request showed", convergedOn("merged"))
 	repo.push("direct", members...)
 	await(t, l, "a commit that came without a pull request", convergedOn("direct"))
+}
+
+// TestLoopPlansForksWherePlacementsAre: placements are sticky, so a plan from another repository that says nothing about them moves
+// none, and has the digest of what comes of it.
+func TestLoopPlansForksWherePlacementsAre(t *testing.T) {
+	east, west, forge, repo := newCluster("east"), newCluster("west"), newNoticeboard(), &repository{parted: "base"}
+	anyOne := policy("web", "{placementType: PickN, numberOfClusters: 1}")
+	repo.push("first", memberCluster("east", "e"), ns("web"), anyOne)
+	l, _ := startLoop(t, repo, fakeFleet{"east": east, "west": west}, t.TempDir(), plansFor(forge, repo))
+	goesTo(t, l, "the only member", "web", "east")
+	base := []string{memberCluster("east", "e"), memberCluster("west", "w"), ns("web"), anyOne}
+	repo.push("base", base...)
+	await(t, l, "another member", convergedOn("base"))
+	head := append(slices.Clone(base), config("web", "a", "1"))
+	if afresh := OfflinePlan(nil, desiredOf(t, head...), time.Now()); clustersIn(afresh, "web") != "west" {
+		t.Fatalf("from nothing the placement goes to %s: this test tells nothing", clustersIn(afresh, "web"))
+	}
+
+	repo.hold("theirs", head...)
+	forge.do(func() {
+		forge.requests = []report.PullRequest{{ID: "3", Title: "From afar", Head: "theirs", HeadRef: "theirs", Fork: true}}
+	})
+	forge.comes(t, l, "theirs", report.ContextPlan, report.StateSuccess, "1 created on 1 cluster")
+	forge.saysOf(t, l, "3", "east", "a")
+	comment := forge.comment("3")
+	if strings.Contains(comment, "west") || strings.Contains(comment, "comes to") || strings.Contains(comment, "leaves") {
+		t.Errorf("the plan moves the placement:\n%s", comment)
+	}
+	forge.do(func() { forge.requests, forge.merged["merged"] = nil, "3" })
+	repo.push("merged", head...)
+	forge.comes(t, l, "merged", report.ContextPlan, report.StateSuccess, "as planned in 3")
+}
+
+func clustersIn(p report.Plan, placement string) string {
+	for _, d := range p.Placements {
+		if d.Key() == placement {
+			return strings.Join(d.Assignment.Clusters, ",")
+		}
+	}
+	return ""
+}
+
+// TestLoopStopsPlanningAnOldHead at once when the pull request has another.
+func TestLoopStopsPlanningAnOldHead(t *testing.T) {
+	east, forge, repo := newCluster("east"), newNoticeboard(), &repository{parted: "base"}
+	base := []string{memberCluster("east", "e"), ns("web"), placeOn("web", "e")}
+	repo.push("base", base...)
+	repo.hold("old", append(slices.Clone(base), config("web", "old", "1"))...)
+	repo.hold("new", append(slices.Clone(base), config("web", "new", "1"))...)
+	asking, ended := make(chan struct{}), make(chan error, 1)
+	east.asked = func(ctx context.Context, ref api.Ref) error {
+		if ref.Name == "old" {
+			close(asking)
+			<-ctx.Done()
+			ended <- ctx.Err()
+		}
+		return ctx.Err()
+	}
+	forge.requests = []report.PullRequest{{ID: "1", Head: "old", HeadRef: "old"}}
+	l, _ := startLoop(t, repo, fakeFleet{"east": east}, t.TempDir(), plansFor(forge, repo))
+	<-asking
+	forge.do(func() { forge.requests = []report.PullRequest{{ID: "1", Head: "new", HeadRef: "new"}} })
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("planning the old head ended with %v, want it to be stopped", err)
+	}
+	forge.comes(t, l, "new", report.ContextPlan, report.StateSuccess, "1 created")
+	if state, text := forge.shown("old", report.ContextPlan); state != "" && state != report.StatePending {
+		t.Errorf("the old head shows %s %q, of which nobody was to be told", state, text)
+	}
+}
+
+// TestLoopOutlivesABugInAPlan wherever it strikes, and plans the other heads.
+func TestLoopOutlivesABugInAPlan(t *testing.T) {
+	east, forge, repo := newCluster("east"), newNoticeboard(), &repository{parted: "base"}
+	base := []string{memberCluster("east", "e"), ns("web"), placeOn("web", "e")}
+	repo.push("base", base...)
+	for _, head := range []string{"builds", "asks", "good"} {
+		repo.hold(head, append(slices.Clone(base), config("web", head, "1"))...)
+		forge.requests = append(forge.requests, report.PullRequest{ID: head, Head: head, HeadRef: head})
+	}
+	repo.building = func(commit string) {
+		if commit == "builds" {
+			panic("secret 1")
+		}
+	}
+	east.asked = func(_ context.Context, ref api.Ref) error {
+		if ref.Name == "asks" {
+			panic("secret 2")
+		}
+		return nil
+	}
+	l, _ := startLoop(t, repo, fakeFleet{"east": east}, t.TempDir(), plansFor(forge, repo))
+	forge.comes(t, l, "builds", report.ContextPlan, report.StateError, "which is a bug")
+	forge.comes(t, l, "asks", report.ContextPlan, report.StateError, "which is a bug")
+	forge.comes(t, l, "good", report.ContextPlan, report.StateSuccess, "1 created")
+	repo.push("next", append(slices.Clone(base), config("web", "next", "1"))...)
+	await(t, l, "the next commit", convergedOn("next"))
 }

@@ -49,16 +49,26 @@ func (l *Loop) startSource(ctx context.Context) {
 				failures = 0
 			}
 			l.post(ctx, func() { l.fetched(rev, err) })
-			timer := time.NewTimer(poll.Next(failures, rand.Float64()))
-			select {
-			case <-timer.C:
-			case <-l.opt.SourceChanged:
-				l.post(ctx, func() { l.reviews.look = true })
-			case <-ctx.Done():
-			}
-			timer.Stop()
+			l.awaitLook(ctx, failures, poll.Next(failures, rand.Float64()))
 		}
 	})
+}
+
+// awaitLook waits for the next look at the repository: for delay, or until somebody says that it changed. After failures that
+// is heard only once the least pause is over; until then the channel keeps the token.
+func (l *Loop) awaitLook(ctx context.Context, failures int, delay time.Duration) {
+	least := source.Least(failures, delay)
+	select {
+	case <-time.After(least):
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-time.After(delay - least):
+	case <-l.opt.SourceChanged:
+		l.post(ctx, func() { l.reviews.look = true })
+	case <-ctx.Done():
+	}
 }
 
 // fetched folds one look at the repository. A failed one changes nothing but the reason that is reported.
@@ -188,7 +198,7 @@ func (l *Loop) judge(rev source.Revision, out rendered) {
 	s.tried, s.renderErr = rev.Commit, nil
 	s.render.succeeded()
 	if out.err == nil {
-		authors = render.CheckUpdate(l.memory.specs(), out.wish.Placements)
+		authors = render.CheckUpdate(specsOf(l.memory.Placements), out.wish.Placements)
 	}
 	if len(authors) == 0 {
 		s.disputed = out.wish

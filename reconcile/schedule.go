@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"reflect"
@@ -62,17 +63,52 @@ func (l *Loop) decide(now time.Time) {
 	})
 }
 
-// decideOn schedules w from what the members hold, one decision for each placement in order.
-func (l *Loop) decideOn(w *wish, now time.Time) schedule {
-	var s schedule
+// circumstances are all that scheduling a wish goes by besides the wish, at one moment. They are immutable, so that a worker may
+// schedule by them while the loop goes on.
+type circumstances struct {
+	now        time.Time
+	candidates []placement.Candidate
+	wake       time.Time                          // when time alone may change them; zero for never
+	pending    string                             // why the best clusters are not picked yet; empty when they are
+	remembered map[string]placementMemory         // the last decisions, by placement
+	unseen     []string                           // members that have not shown what they hold since the memory began
+	parents    map[string]map[string]apply.Parent // inventories by member and placement, of the members whose are known
+	source     string                             // whose inventories are ours
+}
+
+// circumstances returns what w is scheduled by now. It costs what the fleet has members, however many placements w has.
+func (l *Loop) circumstances(w *wish, now time.Time) circumstances {
+	c := circumstances{now: now, remembered: l.memory.Placements, unseen: slices.Clone(l.memory.Unseen),
+		parents: map[string]map[string]apply.Parent{}, source: sourceName(w.Revision, l.opt.Paths)}
 	if member := l.stranger(w, now); member != "" && w.picks {
-		s.pending = fmt.Sprintf("the best clusters are not picked before every member has shown what it holds, by %s at the latest: %s has not",
+		c.pending = fmt.Sprintf("the best clusters are not picked before every member has shown what it holds, by %s at the latest: %s has not",
 			l.acquaintedBy().UTC().Format(time.RFC3339), member)
 	}
-	s.candidates, s.wake = l.candidates(w, now)
-	s.decisions = decideAll(w.Desired, s.candidates, func(p render.Placement, members *placement.Fleet) placement.Decision {
-		return l.decideOne(w, p, members, s.pending, now)
+	c.candidates, c.wake = l.candidates(w, now)
+	for _, registered := range w.Members {
+		if m := l.members[registered.Name]; m != nil && m.live.ParentsSynced {
+			c.parents[m.name] = m.live.Parents
+		}
+	}
+	return c
+}
+
+// decideOn schedules w from what the members hold.
+func (l *Loop) decideOn(w *wish, now time.Time) schedule {
+	s, _ := l.circumstances(w, now).schedule(context.Background(), w) // which never ends
+	return s
+}
+
+// schedule schedules w, one decision for each placement in order. The error is that of ctx.
+func (c circumstances) schedule(ctx context.Context, w *wish) (schedule, error) {
+	s := schedule{pending: c.pending, candidates: c.candidates, wake: c.wake}
+	var err error
+	s.decisions, err = decideAll(ctx, w.Desired, c.candidates, func(p render.Placement, members *placement.Fleet) placement.Decision {
+		return c.decideOne(w, p, members)
 	})
+	if err != nil {
+		return s, err
+	}
 	byName := make(map[string]placement.Decision, len(w.Placements))
 	for _, d := range s.decisions {
 		if !d.Wake.IsZero() && (s.wake.IsZero() || d.Wake.Before(s.wake)) {
@@ -87,11 +123,13 @@ func (l *Loop) decideOn(w *wish, now time.Time) schedule {
 		registered[i] = m.Name
 	}
 	s.digest = targetsDigest(registered, s.targets)
-	return s
+	return s, ctx.Err()
 }
 
-// decideAll decides about every placement of d: those that live in a namespace last, since they can only go where it is.
-func decideAll(d *render.Desired, candidates []placement.Candidate, decide func(render.Placement, *placement.Fleet) placement.Decision) []placement.Decision {
+// decideAll decides about every placement of d: those that live in a namespace last, since they can only go where it is. The error
+// is that of ctx.
+func decideAll(ctx context.Context, d *render.Desired, candidates []placement.Candidate,
+	decide func(render.Placement, *placement.Fleet) placement.Decision) ([]placement.Decision, error) {
 	decisions, clusters := make([]placement.Decision, len(d.Placements)), map[string][]string{}
 	members, last := placement.NewFleet(candidates), []int(nil)
 	for i, p := range d.Placements {
@@ -99,29 +137,35 @@ func decideAll(d *render.Desired, candidates []placement.Candidate, decide func(
 			last = append(last, i)
 			continue
 		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		decisions[i] = decide(p, members)
 		clusters[p.Key()] = holders(decisions[i])
 	}
 	if len(last) == 0 {
-		return decisions
+		return decisions, nil
 	}
 	members = placement.NewFleet(withNamespaces(d, candidates, func(key string) []string { return clusters[key] }))
 	for _, i := range last {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		decisions[i] = decide(d.Placements[i], members)
 	}
-	return decisions
+	return decisions, nil
 }
 
 // decideOne decides where p goes. While the fleet is not known whole, a placement that picks the best clusters stays on those
 // that are known to hold it.
-func (l *Loop) decideOne(w *wish, p render.Placement, members *placement.Fleet, pending string, now time.Time) placement.Decision {
-	before := l.assignment(w, p)
-	if pending == "" || !picks(p) {
-		return members.Decide(subject(p), before, now)
+func (c circumstances) decideOne(w *wish, p render.Placement, members *placement.Fleet) placement.Decision {
+	before := c.assignment(w, p)
+	if c.pending == "" || !picks(p) {
+		return members.Decide(subject(p), before, c.now)
 	}
-	d := placement.Decision{Name: p.Name, Namespace: p.Namespace, Assignment: before, At: now, Scheduled: placement.Scheduled{Message: pending}}
+	d := placement.Decision{Name: p.Name, Namespace: p.Namespace, Assignment: before, At: c.now, Scheduled: placement.Scheduled{Message: c.pending}}
 	for _, cluster := range holders(d) {
-		d.Verdicts = append(d.Verdicts, placement.Verdict{Cluster: cluster, Selected: true, Reason: "kept for now: " + pending})
+		d.Verdicts = append(d.Verdicts, placement.Verdict{Cluster: cluster, Selected: true, Reason: "kept for now: " + c.pending})
 	}
 	return d
 }
@@ -158,8 +202,8 @@ func subject(p render.Placement) placement.Placement {
 // assignment is where p is now: what the members' inventories say and what is remembered, together. A member that cannot
 // be asked has not forgotten anything, and one that could not be reached since the last decision does not know of it. Only
 // clusters that the present policy chose keep it whatever happens; those of an earlier policy are obsolete.
-func (l *Loop) assignment(w *wish, p render.Placement) placement.Assignment {
-	remembered, digest := l.memory.Placements[p.Key()], w.policies[p.Key()]
+func (c circumstances) assignment(w *wish, p render.Placement) placement.Assignment {
+	remembered, digest := c.remembered[p.Key()], w.policies[p.Key()]
 	before := placement.Assignment{PolicyDigest: digest}
 	remembers, unchanged := remembered.PolicyDigest != "", remembered.PolicyDigest == digest
 	if unchanged {
@@ -167,9 +211,9 @@ func (l *Loop) assignment(w *wish, p render.Placement) placement.Assignment {
 	}
 	for _, member := range w.Members {
 		known := slices.Contains(remembered.Clusters, member.Name)
-		parent, there, synced := l.parentOn(member.Name, p.Key(), sourceName(w.Revision, l.opt.Paths))
+		parent, there, synced := c.parentOn(member.Name, p.Key())
 		switch {
-		case known && unchanged, (!remembers || slices.Contains(l.memory.Unseen, member.Name)) && there && parent.PolicyDigest == digest:
+		case known && unchanged, (!remembers || slices.Contains(c.unseen, member.Name)) && there && parent.PolicyDigest == digest:
 			before.Clusters = append(before.Clusters, member.Name)
 			if synced && !there {
 				before.Waiting = append(before.Waiting, member.Name)
@@ -183,41 +227,53 @@ func (l *Loop) assignment(w *wish, p render.Placement) placement.Assignment {
 }
 
 // parentOn returns our inventory of a placement on a member, and whether the member's inventories are known.
-func (l *Loop) parentOn(member, placement, source string) (parent apply.Parent, there, synced bool) {
-	m := l.members[member]
-	if m == nil || !m.live.ParentsSynced {
-		return parent, false, false
-	}
-	parent, there = m.live.Parents[placement]
-	return parent, there && parent.Source == source, true
+func (c circumstances) parentOn(member, placement string) (parent apply.Parent, there, synced bool) {
+	parents, synced := c.parents[member]
+	parent, there = parents[placement]
+	return parent, there && parent.Source == c.source, synced
 }
 
-// targetSets is what m shall hold by w in the places of s: the placements' sets, the services' set, and an empty set for every
-// inventory there that nobody wants any more, which removes its objects. held is why nothing may be deleted yet.
-func (l *Loop) targetSets(m *member, w *wish, s schedule, held string) []apply.Set {
-	sets := slices.Clone(s.targets[m.name])
-	from := sourceName(w.Revision, l.opt.Paths)
+// tenant is what decides, besides the schedule, what one member shall hold. It is immutable.
+type tenant struct {
+	name          string
+	source        string // whose inventories are ours
+	parents       map[string]apply.Parent
+	imports       []*apply.Target // what services need there
+	servicesKnown bool            // imports is all of it
+	unready       map[string]string
+	takeOver      bool
+}
+
+func (l *Loop) tenant(m *member, w *wish) tenant {
 	_, servicesKnown := l.services.resolution.Objects[m.name]
-	if parent, ok := m.live.Parents[servicesSet]; servicesKnown && (len(m.imports) > 0 || ok && parent.Source == from) {
+	return tenant{name: m.name, source: sourceName(w.Revision, l.opt.Paths), parents: m.live.Parents, imports: m.imports,
+		servicesKnown: servicesKnown, unready: l.unready, takeOver: l.opt.TakeOver}
+}
+
+// sets is what the member shall hold by w in the places of s: the placements' sets, the services' set, and an empty set for every
+// inventory there that nobody wants any more, which removes its objects. held is why nothing may be deleted yet.
+func (t tenant) sets(w *wish, s schedule, held string) []apply.Set {
+	sets := slices.Clone(s.targets[t.name])
+	if parent, ok := t.parents[servicesSet]; t.servicesKnown && (len(t.imports) > 0 || ok && parent.Source == t.source) {
 		// With nothing to import there is nothing to own, and the inventory may be another source's.
-		sets = append(sets, apply.Set{Name: servicesSet, Revision: w.Revision.Commit, Objects: m.imports})
+		sets = append(sets, apply.Set{Name: servicesSet, Revision: w.Revision.Commit, Objects: t.imports})
 	}
 	wanted := map[string]bool{}
 	for _, s := range sets {
 		wanted[s.Name] = true
 	}
-	for name, parent := range m.live.Parents {
+	for name, parent := range t.parents {
 		// Another source's inventory is its own, whatever we wish.
-		if parent.Source == from && !wanted[name] && (name != servicesSet || servicesKnown) {
+		if parent.Source == t.source && !wanted[name] && (name != servicesSet || t.servicesKnown) {
 			sets = append(sets, apply.Set{Name: name, Revision: w.Revision.Commit, Suspended: w.Suspends(name), Account: parent.Account})
 		}
 	}
 	// Another word than the one for many deletions: who gave that may not have been told what others made.
 	contents := contentsDigest(s.digest)
-	confirmed, suspended := slices.Contains(w.confirmed, contents), w.SuspendsMember(m.name)
+	confirmed, suspended := slices.Contains(w.confirmed, contents), w.SuspendsMember(t.name)
 	for i := range sets {
 		s := &sets[i]
-		s.Source, s.TakeOver, s.Unready, s.Digest, s.Confirmed = from, l.opt.TakeOver, l.unready, contents, confirmed
+		s.Source, s.TakeOver, s.Unready, s.Digest, s.Confirmed = t.source, t.takeOver, t.unready, contents, confirmed
 		s.Suspended = s.Suspended || suspended
 		if s.Name != servicesSet {
 			s.HoldRemovals = held

@@ -10,6 +10,7 @@ import (
 	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/placement"
 	"github.com/gitfleet/gitfleet/render"
+	"github.com/gitfleet/gitfleet/report"
 )
 
 // Targets returns what every cluster shall hold: for each selected cluster one Set a placement, the Sets by name and
@@ -151,7 +152,7 @@ func (o *overlap) manifestError() render.ManifestError {
 		Message: fmt.Sprintf("placement %q selects %s, which placement %q (%s, document %d) selects too, and both run on %s; "+
 			"let only one of them select it, or keep them on different clusters",
 			o.second.Key(), nameObjects(sortedByRef(o.objects)), o.first.Key(), o.first.Origin.File, o.first.Origin.Document,
-			strings.Join(o.clusters, ", ")),
+			report.NameClusters(o.clusters)),
 	}
 }
 

@@ -2,6 +2,9 @@ package reconcile
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -30,6 +33,35 @@ func start[T any](ctx context.Context, l *Loop, w *worker, do func(context.Conte
 			fold(result)
 		})
 	})
+}
+
+// panicError is a panic. It does not say of what: others read it, and what it is about may be secret to them.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (*panicError) Error() string {
+	return "gitfleet failed at it, which is a bug: its log tells where"
+}
+
+// details are what the log tells of err besides.
+func details(err error) []any {
+	var p *panicError
+	if !errors.As(err, &p) {
+		return nil
+	}
+	return []any{"panic", fmt.Sprint(p.value), "stack", string(p.stack)}
+}
+
+// guarded returns a panic of do as an error: what strangers push must not end the daemon.
+func guarded(do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicError{value: p, stack: debug.Stack()}
+		}
+	}()
+	return do()
 }
 
 // Retry delays of failed work double from the first to the last.

@@ -220,6 +220,12 @@ func shareMoves(moves []Move) []sharedMove {
 	return list
 }
 
+// NameClusters names the first of names for a sentence and counts the rest, so that a large fleet does not burst a line. Whoever prints
+// the sentence makes it harmless.
+func NameClusters(names []string) string {
+	return someOf(names, mostNamed, func(name string) string { return name })
+}
+
 // someOf names the first of names and counts the rest: "a, b, c … and 97 more (of 100)". write prints one name.
 func someOf(names []string, most int, write func(string) string) string {
 	// One name takes no more room than its count.

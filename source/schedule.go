@@ -23,3 +23,17 @@ func (s Schedule) Next(failures int, random float64) time.Duration {
 	}
 	return time.Duration(float64(delay) * (1 + s.Jitter*(2*random-1)))
 }
+
+// leastPause is how long whoever says that the repository changed waits after one failed poll.
+const leastPause = 2 * time.Second
+
+// Least returns how long a poll waits even when somebody says that the repository changed. After a success that is no time at
+// all. After failures it doubles like the delay, from seconds up to a minute: the word of whoever pushes is worth a try, and a
+// server in trouble is not to be asked as often as others push. Delay is what Next returned, and never exceeded.
+func Least(failures int, delay time.Duration) time.Duration {
+	if failures == 0 {
+		return 0
+	}
+	least := Schedule{Interval: leastPause, Max: time.Minute}
+	return min(delay, least.Next(failures-1, 0))
+}

@@ -43,3 +43,26 @@ func TestScheduleJitterStaysInBounds(t *testing.T) {
 		}
 	}
 }
+
+func TestLeast(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		failures int
+		delay    time.Duration
+		want     time.Duration
+	}{
+		{"after a success nobody waits", 0, 15 * time.Second, 0},
+		{"one failure", 1, time.Minute, 2 * time.Second},
+		{"each further one doubles", 4, time.Minute, 16 * time.Second},
+		{"the ceiling", 6, 5 * time.Minute, time.Minute},
+		{"many failures do not overflow", 1 << 30, 5 * time.Minute, time.Minute},
+		{"never longer than the poll would wait anyway", 6, 20 * time.Second, 20 * time.Second},
+		{"nor when it polls faster than that", 1, 200 * time.Millisecond, 200 * time.Millisecond},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := source.Least(tt.failures, tt.delay); got != tt.want {
+				t.Errorf("Least(%d, %v) = %v, want %v", tt.failures, tt.delay, got, tt.want)
+			}
+		})
+	}
+}
