@@ -1,13 +1,13 @@
 package mcs
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	networkingv1alpha1 "github.com/gitfleet/gitfleet/api/networking/v1alpha1"
@@ -19,9 +19,9 @@ type clusterStatus = networkingv1alpha1.ClusterStatus
 type contest struct {
 	key     Key
 	exports []Export
-	unseen  []string // members that may export it too, but cannot be seen
-	held    []string // those of unseen that are known to have taken part
-	agreed  []Port   // the ports they agreed on
+	unseen  []string    // members that may export it too, but cannot be seen
+	held    []string    // those of unseen that are known to have taken part
+	agreed  *settlement // what they agreed on, as far as a ServiceImport's status tells; nil without held
 }
 
 // agree takes over what ServiceImports on members say about clusters that cannot be seen. All of them were written from
@@ -34,40 +34,29 @@ func (c *contest) agree(imports []MemberImport) {
 				held = append(held, s.Cluster)
 			}
 		}
-		if len(held) == 0 || len(i.Status.Ports) == 0 {
+		headless := i.Status.Type == networkingv1alpha1.Headless
+		if len(held) == 0 || len(i.Status.Ports) == 0 && !headless {
 			continue
 		}
 		slices.Sort(held)
-		c.held, c.agreed = held, importedPorts(i.Status.Ports)
+		c.held, c.agreed = held, remembered(held[0], i.Status)
 		return
 	}
 }
 
-// winner is whose ports are the import's.
-type winner struct {
-	cluster string
-	why     string
-	ports   []Port
-}
-
-// decide returns a verdict for every export, by cluster, and the import they make. The oldest valid export wins (KEP-1645);
-// timestamps have a grain of one second, so the cluster name settles ties.
+// decide returns a verdict for every export, by cluster, and the import they make.
 func (c *contest) decide() ([]ExportVerdict, Import) {
 	slices.SortFunc(c.exports, func(a, b Export) int { return strings.Compare(a.Cluster, b.Cluster) })
-	byAge := slices.Clone(c.exports)
-	slices.SortStableFunc(byAge, func(a, b Export) int { return a.Created.Compare(b.Created) })
-	w := c.winner(byAge)
-
+	s := c.settle()
 	imported := Import{Namespace: c.key.Namespace, Name: c.key.Name, Clusters: slices.Clone(c.held), Held: c.held}
-	if w != nil {
-		imported.Ports = w.ports
-	}
+	s.describe(&imported)
+	conflicts := s.conflicts(c.valid())
 	verdicts := make([]ExportVerdict, 0, len(c.exports))
 	for _, e := range c.exports {
-		v := c.judge(e, w)
-		if len(v.Ports) > 0 {
+		v := c.judge(e, s, conflicts)
+		if v.TakesPart {
 			imported.Clusters = append(imported.Clusters, e.Cluster)
-			imported.Endpoints = append(imported.Endpoints, importEndpoints(e, v.Ports)...)
+			imported.Endpoints = append(imported.Endpoints, importEndpoints(e, v.Ports, s.headless())...)
 		}
 		verdicts = append(verdicts, v)
 	}
@@ -75,72 +64,103 @@ func (c *contest) decide() ([]ExportVerdict, Import) {
 	return verdicts, imported
 }
 
-func (c *contest) winner(byAge []Export) *winner {
-	if len(c.held) > 0 {
-		return &winner{c.held[0], "which took part before it went out of sight", c.agreed}
+// settle lets the valid exports decide one after the other: the oldest first (KEP-1645), and those of one second, which is the
+// grain of creation times, by cluster name. What was agreed with clusters that cannot be seen comes before all. An export
+// does not decide what it lost against such a cluster, as that cluster's word may be missing from what was agreed; only
+// of ports is all that was agreed known, when anything is.
+func (c *contest) settle() *settlement {
+	s := c.agreed
+	if s == nil {
+		s = &settlement{fields: map[string]decided{}}
 	}
-	for _, e := range byAge {
-		if validity(e).Status != metav1.ConditionTrue {
-			continue
+	byAge := c.valid()
+	slices.SortStableFunc(byAge, func(a, b Export) int { return cmp.Compare(a.Created.Unix(), b.Created.Unix()) })
+	for n, e := range byAge {
+		by := author{cluster: e.Cluster, created: e.Created, oldest: n == 0 && c.agreed == nil}
+		for _, f := range fields {
+			if _, done := s.fields[f.name]; !done && f.known(e) && !c.lost(e, f.differ) {
+				s.fields[f.name] = decided{by, e}
+			}
 		}
-		if _, lost := beaten(e.Conditions, networkingv1alpha1.ConditionConflict, c.unseen); lost {
-			continue
+		if c.agreed != nil || !c.lost(e, portsDiffer) {
+			s.unite(e, by)
 		}
-		why := "whose export is the oldest (" + e.Created.UTC().Format(time.RFC3339) + ")"
-		return &winner{e.Cluster, why, sortedPorts(e.Service.Ports)}
 	}
-	return nil
+	return s
 }
 
-// judge gives the verdict on e. Only the loser of a conflict shows it: of an export that differs, the ports that agree
-// with the winner's keep their traffic, so that a change which reaches one cluster before another disturbs nobody.
-func (c *contest) judge(e Export, w *winner) ExportVerdict {
-	v := ExportVerdict{Export: e, Valid: validity(e)}
+// lost tells whether e is known to have lost a field against a cluster that cannot be seen now.
+func (c *contest) lost(e Export, differ string) bool {
+	old, lost := c.beaten(e)
+	return lost && slices.ContainsFunc(c.unseen, func(cluster string) bool {
+		return strings.Contains(old.Message, differ+" in "+quoted(cluster))
+	})
+}
+
+func (c *contest) valid() []Export {
+	return slices.DeleteFunc(slices.Clone(c.exports), func(e Export) bool { return !valid(e) })
+}
+
+func (c *contest) beaten(e Export) (Verdict, bool) {
+	return beaten(e.Conditions, networkingv1alpha1.ConditionConflict, c.unseen)
+}
+
+// judge gives the verdict on e. A conflict shows on every export of the service. Of an export that differs, the ports that
+// agree keep their traffic, so that a change which reaches one cluster before another disturbs nobody.
+func (c *contest) judge(e Export, s *settlement, conflicts []Conflict) ExportVerdict {
+	v := ExportVerdict{Export: e, Valid: validity(e), Conflict: unjudged(e.Dialect)}
 	if v.Valid.Status != metav1.ConditionTrue {
-		v.Conflict = Verdict{metav1.ConditionUnknown, networkingv1alpha1.ReasonPendingConflictResolution,
-			"conflicts are looked for once the export is valid"}
+		v.Ready = Verdict{metav1.ConditionFalse, reasonPending, "the export is not valid"}
 		return v
 	}
-	if w != nil {
-		v.Ports = common(sortedPorts(e.Service.Ports), w.ports)
+	v.Conflicts = conflicts
+	v.Ports, v.TakesPart = s.share(e)
+	v.Conflict = conflictOf(e, conflicts)
+	beats := func(x Conflict) bool { return slices.Contains(x.Losers, e.Cluster) }
+	if old, ok := mentioned(e.Conditions, c.unseen); ok && !slices.ContainsFunc(conflicts, beats) {
+		v.Conflict = old // nobody can tell whether it is over
 	}
-	if old, lost := beaten(e.Conditions, networkingv1alpha1.ConditionConflict, c.unseen); lost {
+	old, lost := c.beaten(e)
+	if lost {
 		v.Conflict = old
-		return v
 	}
-	if diff := describeDifference(sortedPorts(e.Service.Ports), w.ports); diff != "" {
-		v.Conflict = Verdict{metav1.ConditionTrue, networkingv1alpha1.ReasonConflictFound, fmt.Sprintf(
-			"the Service's ports differ from those in %s, %s and decides: %s; ports that differ get no traffic from the fleet",
-			quoted(w.cluster), w.why, diff)}
-		return v
+	switch {
+	case v.TakesPart:
+		v.Ready = Verdict{metav1.ConditionTrue, reasonExported, fmt.Sprintf("Service %s is exported to the fleet", e.Key())}
+	case lost:
+		v.Ready = Verdict{metav1.ConditionUnknown, reasonPending, "a cluster that decides about this export cannot be seen"}
+	default:
+		v.Ready = Verdict{metav1.ConditionFalse, reasonFailed, "no port of the Service takes part: see the condition Conflict"}
 	}
-	v.Conflict = Verdict{metav1.ConditionFalse, networkingv1alpha1.ReasonNoConflictFound, "no older export differs"}
 	return v
 }
 
-// validity judges e by itself. KEP-1645 can export headless Services; Azure's dialect cannot, and it is Azure's words
-// that are spoken here.
-func validity(e Export) Verdict {
-	invalid := func(reason, format string, args ...any) Verdict {
-		return Verdict{metav1.ConditionFalse, reason, fmt.Sprintf(format, args...)}
-	}
-	switch {
-	case e.Service == nil:
-		return invalid(networkingv1alpha1.ReasonServiceNotFound,
-			"there is no Service %s in this cluster; create it or delete the ServiceExport", e.Key())
-	case e.Service.Type == corev1.ServiceTypeExternalName:
-		return invalid(networkingv1alpha1.ReasonServiceIneligible,
-			"Service %s is of type ExternalName, which has no endpoints to export; export a Service with a selector", e.Key())
-	case e.Service.Headless:
-		return invalid(networkingv1alpha1.ReasonServiceIneligible,
-			"Service %s is headless (clusterIP: None), which cannot be load-balanced; export a Service with a cluster IP", e.Key())
-	}
-	return Verdict{metav1.ConditionTrue, networkingv1alpha1.ReasonServiceIsValid, fmt.Sprintf("Service %s is exported", e.Key())}
+// author is who decided something.
+type author struct {
+	cluster    string
+	created    time.Time
+	oldest     bool // of all exports of the service
+	remembered bool // the cluster cannot be seen; a ServiceImport's status tells of it
 }
 
-// importEndpoints returns e's endpoints with only the target ports of ports, sorted by address. An EndpointSlice
-// controller may show one address in two slices while it moves it; the last word on readiness is then "ready in one".
-func importEndpoints(e Export, ports []Port) []ImportedEndpoint {
+// why says why a decides against an export that was created at other.
+func (a author) why(other time.Time) string {
+	at := a.created.UTC().Format(time.RFC3339)
+	switch {
+	case a.remembered:
+		return "which took part before it went out of sight"
+	case a.created.Unix() == other.Unix():
+		return "whose export is as old (" + at + "), comes first by name"
+	case a.oldest:
+		return "whose export is the oldest (" + at + ")"
+	}
+	return "whose export is older (" + at + ")"
+}
+
+// importEndpoints returns e's endpoints with only the target ports of ports, sorted by address; with all of them for a
+// headless service, of which clients ask nothing but addresses. An EndpointSlice controller may show one address in two
+// slices while it moves it; the last word on readiness is then "ready in one".
+func importEndpoints(e Export, ports []Port, headless bool) []ImportedEndpoint {
 	var out []ImportedEndpoint
 	for _, ep := range e.Endpoints {
 		targets := map[string]int32{}
@@ -149,7 +169,10 @@ func importEndpoints(e Export, ports []Port) []ImportedEndpoint {
 				targets[p.Name] = t
 			}
 		}
-		if len(targets) > 0 {
+		if headless {
+			targets = ep.Ports
+		}
+		if headless || len(targets) > 0 {
 			ep.Ports = targets
 			out = append(out, ImportedEndpoint{Cluster: e.Cluster, Endpoint: ep})
 		}
@@ -171,11 +194,6 @@ func compareEndpoints(a, b ImportedEndpoint) int {
 		}
 		return 0
 	}
-	if c := a.Address.Compare(b.Address); c != 0 {
-		return c
-	}
-	if c := strings.Compare(fmt.Sprint(a.Ports), fmt.Sprint(b.Ports)); c != 0 {
-		return c
-	}
-	return rank(a) - rank(b)
+	return cmp.Or(a.Address.Compare(b.Address), strings.Compare(fmt.Sprint(a.Ports), fmt.Sprint(b.Ports)), rank(a)-rank(b),
+		strings.Compare(a.Hostname, b.Hostname), strings.Compare(a.NodeName, b.NodeName), strings.Compare(a.Zone, b.Zone))
 }

@@ -1,10 +1,10 @@
 // Package mcs resolves multi-cluster services: from what the members export to what every member imports and where the
 // load balancers point. It is pure; mcs/kube observes and writes statuses, the providers drive load balancers.
 //
-// The API spoken on members is networking.fleet.azure.com/v1alpha1. Where Azure's own controllers and KEP-1645
-// (https://github.com/kubernetes/enhancements/tree/master/keps/sig-multicluster/1645-multi-cluster-services-api) differ,
-// the KEP decides the behaviour (the oldest export wins, target ports do not matter) and Azure the words (condition
-// types and reasons).
+// Where Azure's own controllers differ from KEP-1645
+// (https://github.com/kubernetes/enhancements/tree/master/keps/sig-multicluster/1645-multi-cluster-services-api),
+// the KEP decides the behaviour (the oldest export wins, compatible ports are united, target ports do not matter). Words
+// (condition types and reasons) and what may be exported at all are those of the dialect an export was written in.
 package mcs
 
 import (
@@ -38,14 +38,32 @@ type Observed struct {
 	Services []Service
 }
 
+// Dialect is the API that an export was written in.
+type Dialect string
+
+// The dialects.
+const (
+	Azure    Dialect = ""         // networking.fleet.azure.com: cannot export headless Services, has one reason for all conflicts
+	Standard Dialect = "KEP-1645" // the API that KEP-1645 describes
+)
+
 // Export is one ServiceExport with the Service and endpoints it names.
 type Export struct {
-	Cluster    string
-	Namespace  string
-	Name       string
-	Created    time.Time // decides who wins a conflict
+	Cluster   string
+	Namespace string
+	Name      string
+	Dialect   Dialect
+
+	// Created is the ServiceExport's creation time and decides who wins a conflict. It is the only memory of seniority:
+	// applying the export again, changing it, or deleting and recreating its Service does not move it.
+	Created    time.Time
 	Generation int64
 	Deleting   bool
+
+	// ExportedLabels and ExportedAnnotations are for the imports. The Service's own metadata is never exported.
+	ExportedLabels      map[string]string
+	ExportedAnnotations map[string]string
+
 	Service    *ExportedService // nil when there is no Service of that name, or it is being deleted
 	Endpoints  []Endpoint
 	Conditions []metav1.Condition // as they are on the member, to write only what differs
@@ -59,6 +77,19 @@ type ExportedService struct {
 	Type     corev1.ServiceType
 	Headless bool
 	Ports    []Port
+	Traits
+}
+
+// Traits are the fields of a Service that its imports take over as they are.
+type Traits struct {
+	IPFamilies            []corev1.IPFamily // in order of preference; empty when not known
+	SessionAffinity       corev1.ServiceAffinity
+	SessionAffinityConfig *corev1.SessionAffinityConfig
+	InternalTrafficPolicy *corev1.ServiceInternalTrafficPolicy
+	// ExternalTrafficPolicy is set on Services with node ports only. KEP-1645 leaves node ports to each cluster, so that
+	// exports may differ in it.
+	ExternalTrafficPolicy corev1.ServiceExternalTrafficPolicy
+	TrafficDistribution   *string
 }
 
 // Port is one port of a multi-cluster service. Two ports are the same when all four fields are: which port the pods
@@ -82,6 +113,9 @@ type Endpoint struct {
 	Ready       bool             // nil in the slice means ready
 	Serving     bool
 	Terminating bool
+	Hostname    string // of pods that have a name of their own in DNS, as those of a StatefulSet
+	NodeName    string
+	Zone        string
 }
 
 // MemberImport is one ServiceImport as it stands on a member.
@@ -122,6 +156,15 @@ type LoadBalancer struct {
 	Ports     []Port   // sorted
 	Backends  []Backend
 	Previous  []netip.Addr // addresses in the statuses now; kept where possible
+
+	// ClientAffinity is how long a client address that has connected goes to the same endpoint, counted from its last new
+	// connection (sessionAffinity: ClientIP). 0 is none.
+	ClientAffinity time.Duration
+
+	// Weights are the clusters' shares of new connections, as their exports say; 0 takes none. While it is empty nobody asked
+	// for clusters to be weighed, and every endpoint counts the same. Else each cluster's endpoints divide its weight, and a
+	// cluster that is not named has 1.
+	Weights map[string]int
 }
 
 // Key returns the namespace and name of lb.

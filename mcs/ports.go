@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	networkingv1alpha1 "github.com/gitfleet/gitfleet/api/networking/v1alpha1"
 )
@@ -24,35 +23,12 @@ func sortedPorts(ports []Port) []Port {
 	return out
 }
 
-// common returns the ports of a that are also in b, in a's order.
-func common(a, b []Port) []Port {
-	var out []Port
-	for _, p := range a {
-		if slices.Contains(b, p) {
-			out = append(out, p)
-		}
+// describeDifference says how mine contradicts theirs: by its name, where an empty one is a name, or by its number.
+func describeDifference(mine, theirs Port) string {
+	if mine.Name == theirs.Name {
+		return fmt.Sprintf("%s is %s here and %s there", label(mine.Name), mine, theirs)
 	}
-	return out
-}
-
-// describeDifference says how mine differs from theirs, or "". Both are sorted; their order on the Services does not
-// matter. Ports are matched by name, as KEP-1645 does; an empty name is a name.
-func describeDifference(mine, theirs []Port) string {
-	var out []string
-	for _, p := range mine {
-		switch other, ok := byName(theirs, p.Name); {
-		case !ok:
-			out = append(out, fmt.Sprintf("%s is only here, as %s", label(p.Name), p))
-		case other != p:
-			out = append(out, fmt.Sprintf("%s is %s here and %s there", label(p.Name), p, other))
-		}
-	}
-	for _, p := range theirs {
-		if _, ok := byName(mine, p.Name); !ok {
-			out = append(out, fmt.Sprintf("%s is only there, as %s", label(p.Name), p))
-		}
-	}
-	return strings.Join(out, ", ")
+	return fmt.Sprintf("%s is %s here, which is %s there", label(mine.Name), mine, label(theirs.Name))
 }
 
 func label(name string) string {
@@ -60,15 +36,6 @@ func label(name string) string {
 		return "the unnamed port"
 	}
 	return "port " + strconv.Quote(name)
-}
-
-// byName finds a port by its name, which the API server keeps unique within a Service.
-func byName(ports []Port, name string) (Port, bool) {
-	i := slices.IndexFunc(ports, func(p Port) bool { return p.Name == name })
-	if i < 0 {
-		return Port{}, false
-	}
-	return ports[i], true
 }
 
 // importedPorts reads the ports of a ServiceImport's status.

@@ -3,6 +3,7 @@ package mcs
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -100,6 +101,12 @@ func (lb LoadBalancer) differenceFrom(have LoadBalancer) string {
 	}
 	if !slices.Equal(lb.Ports, have.Ports) {
 		reasons = append(reasons, "ports change")
+	}
+	if lb.ClientAffinity != have.ClientAffinity {
+		reasons = append(reasons, "client affinity changes")
+	}
+	if !maps.Equal(lb.Weights, have.Weights) {
+		reasons = append(reasons, "weights change")
 	}
 	added, removed := subtract(lb.Backends, have.Backends), subtract(have.Backends, lb.Backends)
 	if added+removed > 0 {

@@ -34,20 +34,27 @@ type Verdict struct {
 	Message string
 }
 
-// ExportVerdict tells for one export whether it counts and why.
+// ExportVerdict tells for one export whether it counts and why. Reasons are those of the export's dialect.
 type ExportVerdict struct {
 	Export
-	Valid    Verdict
-	Conflict Verdict
-	Ports    []Port // those of its ports that take part in the import; none when the export does not count
+	Valid     Verdict
+	Conflict  Verdict
+	Ready     Verdict    // in the words of KEP-1645, which alone has it
+	Conflicts []Conflict // of the whole service: the same on each of its valid exports
+	Ports     []Port     // those of its ports that take part in the import
+	TakesPart bool       // the import counts this export: with a port, or as an exporter of a headless service
 }
 
-// Import is one service that at least one member exports.
+// Import is one service that at least one member exports. What its exports disagree on is as the oldest one says.
 type Import struct {
-	Namespace string
-	Name      string
-	Ports     []Port             // the winner's, sorted
-	Clusters  []string           // exporters that take part with at least one port
+	Namespace   string
+	Name        string
+	Headless    bool
+	Ports       []Port // all that exporters offer, sorted; none when Headless, where each cluster has its own
+	Labels      map[string]string
+	Annotations map[string]string
+	Traits
+	Clusters  []string           // exporters that take part
 	Held      []string           // those of Clusters that cannot be seen now: their part is what was agreed before
 	Endpoints []ImportedEndpoint // of the visible exporters, ready or not
 }
@@ -66,8 +73,8 @@ type ImportedEndpoint struct {
 //
 // Nothing is withdrawn because a member cannot be seen. Content of a member that has not synced counts as it is. Where
 // such a member shows nothing of a service (after a restart, before its lists are complete), what was agreed before is
-// read from the statuses on the other members: an import keeps the ports and clusters its ServiceImports tell of, and an
-// export or service that lost against an unseen cluster stays beaten.
+// read from the statuses on the other members: an import keeps the ports, type, affinity and clusters its ServiceImports tell
+// of, an export or service that lost against an unseen cluster stays beaten, and a conflict with one is not over.
 func Resolve(observed []Observed) Resolution {
 	observed = slices.Clone(observed)
 	slices.SortFunc(observed, func(a, b Observed) int { return cmp.Compare(a.Cluster, b.Cluster) })

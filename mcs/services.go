@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -59,7 +61,7 @@ func (r *Resolution) resolveServices(observed []Observed) {
 	for _, key := range sortedKeys(services) {
 		verdicts, decider := r.judgeServices(services[key], imports)
 		r.Services = append(r.Services, verdicts...)
-		if i, ok := imports[decider.Import()]; ok && decider.Cluster != "" {
+		if i, ok := imports[decider.Import()]; ok && !i.Headless && decider.Cluster != "" {
 			r.LoadBalancers = append(r.LoadBalancers, balance(decider, verdicts, i))
 		}
 	}
@@ -93,7 +95,10 @@ func (r *Resolution) judgeServices(same []Service, imports map[Key]Import) (verd
 func judgeService(s, decider Service, imports map[Key]Import) Verdict {
 	v := Verdict{Status: metav1.ConditionUnknown, Reason: networkingv1alpha1.ReasonUnknownServiceImport,
 		Message: fmt.Sprintf("no member of the fleet has a valid export of %s", s.Import())}
-	if i, ok := imports[s.Import()]; ok {
+	if i, ok := imports[s.Import()]; ok && i.Headless {
+		v.Message = fmt.Sprintf("%s is headless (clusterIP: None), which cannot be load-balanced; it is exported by %s",
+			s.Import(), strings.Join(i.Clusters, ", "))
+	} else if ok {
 		v = Verdict{Status: metav1.ConditionTrue, Reason: networkingv1alpha1.ReasonFoundServiceImport,
 			Message: fmt.Sprintf("%s is exported by %s", s.Import(), strings.Join(i.Clusters, ", "))}
 	}
@@ -112,20 +117,30 @@ func judgeService(s, decider Service, imports map[Key]Import) Verdict {
 	return v
 }
 
-// balance returns the load balancer of decider, in front of i. Backends are of one family, IPv4 when there is any: a pod
-// of a dual-stack cluster shows up once in each, and would get twice its share.
+// balance returns the load balancer of decider, in front of i. Backends are of one family, as a pod of a dual-stack cluster
+// shows up once in each and would get twice its share: IPv4, unless i has no such family, when there is any of it.
 func balance(decider Service, same []ServiceVerdict, i Import) LoadBalancer {
 	lb := LoadBalancer{Namespace: decider.Namespace, Name: decider.Name, Ports: i.Ports}
 	lb.Internal, _ = internal(decider.Annotations)
+	lb.ClientAffinity = i.clientAffinity()
 	for _, s := range same {
 		lb.Clusters = append(lb.Clusters, s.Cluster)
 	}
 	lb.Previous = previousAddresses(decider, same)
 	lb.Backends = backends(i)
-	if slices.ContainsFunc(lb.Backends, Backend.is4) {
-		lb.Backends = slices.DeleteFunc(lb.Backends, func(b Backend) bool { return !b.is4() })
+	prefer4 := len(i.IPFamilies) == 0 || slices.Contains(i.IPFamilies, corev1.IPv4Protocol)
+	if slices.ContainsFunc(lb.Backends, func(b Backend) bool { return b.is4() == prefer4 }) {
+		lb.Backends = slices.DeleteFunc(lb.Backends, func(b Backend) bool { return b.is4() != prefer4 })
 	}
 	return lb
+}
+
+// clientAffinity is how long clients stay with an endpoint; 0 when the exporters do not ask for it.
+func (i Import) clientAffinity() time.Duration {
+	if i.SessionAffinity != corev1.ServiceAffinityClientIP {
+		return 0
+	}
+	return time.Duration(affinitySeconds(i.SessionAffinityConfig)) * time.Second
 }
 
 func (b Backend) is4() bool { return b.Target.Addr().Is4() }

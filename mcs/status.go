@@ -29,6 +29,9 @@ type StatusWrite struct {
 func (r Resolution) Statuses(in State, now time.Time) []StatusWrite {
 	var out []StatusWrite
 	for _, v := range r.Exports {
+		if v.Dialect != Azure { // only networking.fleet.azure.com is written to
+			continue
+		}
 		if w, differs := exportStatus(v, now); differs && !r.anyUnsynced([]string{v.Cluster}) {
 			out = append(out, w)
 		}
@@ -65,7 +68,8 @@ func exportStatus(v ExportVerdict, now time.Time) (StatusWrite, bool) {
 func importStatus(m MemberImport, i Import) (StatusWrite, bool) {
 	// The type is told even of nothing: server-side apply turns a status whose last field goes into null, and then
 	// refuses that.
-	status := networkingv1alpha1.ServiceImportStatus{Type: networkingv1alpha1.ClusterSetIP, Ports: statusPorts(i.Ports)}
+	status := networkingv1alpha1.ServiceImportStatus{Type: importType(i.Headless), Ports: statusPorts(i.Ports),
+		SessionAffinity: i.SessionAffinity, SessionAffinityConfig: i.SessionAffinityConfig}
 	for _, c := range i.Clusters {
 		status.Clusters = append(status.Clusters, networkingv1alpha1.ClusterStatus{Cluster: c})
 	}
@@ -75,8 +79,16 @@ func importStatus(m MemberImport, i Import) (StatusWrite, bool) {
 	}
 	slices.Sort(have)
 	same := status.Type == m.Status.Type && slices.Equal(have, i.Clusters) &&
-		slices.Equal(importedPorts(m.Status.Ports), i.Ports)
+		slices.Equal(importedPorts(m.Status.Ports), i.Ports) && m.Status.SessionAffinity == i.SessionAffinity &&
+		equality.Semantic.DeepEqual(m.Status.SessionAffinityConfig, i.SessionAffinityConfig)
 	return StatusWrite{m.Cluster, networkingv1alpha1.ServiceImportGVK, m.Namespace, m.Name, status}, !same
+}
+
+func importType(headless bool) networkingv1alpha1.ServiceImportType {
+	if headless {
+		return networkingv1alpha1.Headless
+	}
+	return networkingv1alpha1.ClusterSetIP
 }
 
 func (r Resolution) serviceStatus(v ServiceVerdict, in State, now time.Time) (StatusWrite, bool) {

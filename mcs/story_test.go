@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/tools/txtar"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
@@ -171,12 +172,16 @@ func describe(r Resolution, in State) string {
 	}
 	for _, e := range r.Exports {
 		fmt.Fprintf(&b, "export %s in %s: takes part with %v\n  Valid %s\n  Conflict %s\n", e.Key(), e.Cluster, e.Ports, e.Valid, e.Conflict)
+		if e.Dialect == Standard {
+			fmt.Fprintf(&b, "  Ready %s\n", e.Ready)
+		}
 	}
 	for _, i := range r.Imports {
 		fmt.Fprintf(&b, "import %s: %v from %s", i.Key(), i.Ports, strings.Join(i.Clusters, ", "))
 		if len(i.Held) > 0 {
 			fmt.Fprintf(&b, " (held: %s)", strings.Join(i.Held, ", "))
 		}
+		describeTraits(&b, i)
 		b.WriteString("\n")
 		for _, e := range i.Endpoints {
 			fmt.Fprintf(&b, "  %s %s %v ready=%t terminating=%t\n", e.Cluster, e.Address, e.Ports, e.Ready, e.Terminating)
@@ -199,6 +204,31 @@ func describe(r Resolution, in State) string {
 		b.WriteString("\n")
 	}
 	return b.String() + describeWrites(r.Statuses(in, now))
+}
+
+func describeTraits(b *strings.Builder, i Import) {
+	if i.Headless {
+		b.WriteString(" headless")
+	}
+	for _, trait := range []struct {
+		name string
+		set  bool
+		text string
+	}{
+		{"families", len(i.IPFamilies) > 0, familyNames(i.IPFamilies)},
+		{"affinity", i.SessionAffinity != "", string(i.SessionAffinity)},
+		{"timeout", i.SessionAffinityConfig != nil, fmt.Sprint(deref(deref(deref(i.SessionAffinityConfig, corev1.SessionAffinityConfig{}).ClientIP,
+			corev1.ClientIPConfig{}).TimeoutSeconds, 0))},
+		{"internal", i.InternalTrafficPolicy != nil, string(deref(i.InternalTrafficPolicy, ""))},
+		{"external", i.ExternalTrafficPolicy != "", string(i.ExternalTrafficPolicy)},
+		{"distribution", i.TrafficDistribution != nil, deref(i.TrafficDistribution, "")},
+		{"labels", len(i.Labels) > 0, fmt.Sprint(i.Labels)},
+		{"annotations", len(i.Annotations) > 0, fmt.Sprint(i.Annotations)},
+	} {
+		if trait.set {
+			fmt.Fprintf(b, " %s %s", trait.name, trait.text)
+		}
+	}
 }
 
 func (v Verdict) String() string { return fmt.Sprintf("%s %s: %s", v.Status, v.Reason, v.Message) }

@@ -126,7 +126,7 @@ func compareFacts(old, now map[fact]string) string {
 	return strings.Join(parts, "; ")
 }
 
-// exportConflicts tells of services whose exports do not agree about their ports, so that some of them will not count
+// exportConflicts tells of services whose exports do not agree about their ports, so that some ports get no traffic from some members
 // (KEP-1645, conflict resolution). What a member exports that no placement brought is not known here.
 func exportConflicts(s outlook) []report.Risk {
 	exports := map[serviceName]map[string][]string{} // clusters, by what they export
@@ -158,7 +158,7 @@ func exportConflicts(s outlook) []report.Risk {
 		}
 		slices.Sort(sides)
 		list = append(list, report.Risk{Kind: report.RiskExportConflict, Message: fmt.Sprintf(
-			"the exports of service %s/%s do not agree: %s; the oldest one counts, and the others are left out", name.namespace, name.name, strings.Join(sides, "; "))})
+			"the exports of service %s/%s do not agree: %s; they are united, and where they contradict each other the oldest decides", name.namespace, name.name, strings.Join(sides, "; "))})
 	}
 	return list
 }

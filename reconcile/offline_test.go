@@ -300,7 +300,7 @@ func TestConflictsOfManyMembers(t *testing.T) {
 		s.targets[fmt.Sprintf("aks-%02d", i)] = []apply.Set{set}
 	}
 	const want = "the exports of service web/shop do not agree: [80/TCP] on aks-00, aks-02, aks-04, aks-06, aks-08 … and 5 more (of 10); " +
-		"[81/TCP] on aks-01, aks-03, aks-05, aks-07, aks-09 … and 5 more (of 10); the oldest one counts, and the others are left out"
+		"[81/TCP] on aks-01, aks-03, aks-05, aks-07, aks-09 … and 5 more (of 10); they are united, and where they contradict each other the oldest decides"
 	if got := exportConflicts(s); len(got) != 1 || got[0].Message != want {
 		t.Errorf("got  %v\nwant %s", got, want)
 	}

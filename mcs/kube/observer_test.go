@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/gitfleet/gitfleet/internal/memfleet"
 	"github.com/gitfleet/gitfleet/mcs"
@@ -33,7 +35,8 @@ func TestObserveFollowsExports(t *testing.T) {
 		want := mcs.Export{Cluster: "m1", Namespace: "shop", Name: "web", Generation: 1,
 			Service:   &mcs.ExportedService{Type: "ClusterIP", Ports: []mcs.Port{{Name: "http", Protocol: "TCP", Port: 80}}},
 			Endpoints: []mcs.Endpoint{{Address: netip.MustParseAddr("10.1.0.2"), Ports: map[string]int32{"http": 8000}, Ready: true, Serving: true}}}
-		if diff := cmp.Diff(want, seen.Exports[0], cmpopts.EquateComparable(netip.Addr{}), cmpopts.IgnoreFields(mcs.Export{}, "Created")); diff != "" {
+		if diff := cmp.Diff(want, seen.Exports[0], cmpopts.EquateComparable(netip.Addr{}), cmpopts.IgnoreFields(mcs.Export{}, "Created"),
+			cmpopts.IgnoreFields(mcs.ExportedService{}, "Traits")); diff != "" {
 			t.Errorf("export (-want +got):\n%s", diff)
 		}
 		for _, r := range []string{"services", "endpointslices"} {
@@ -52,6 +55,53 @@ func TestObserveFollowsExports(t *testing.T) {
 			t.Errorf("namespaces are still watched: %v", m.observer.namespaces)
 		}
 	})
+}
+
+// A conflict is decided by the age of the ServiceExport. It must not become younger when a delivery applies it again or its
+// Service comes back as another object.
+func TestSeniorityOutlivesApplyAndRecreation(t *testing.T) {
+	onEveryServer(t, func(t *testing.T, m *member) {
+		m.install(t)
+		m.createAll(t, shop, service, ownSlice)
+		m.apply(t, export, nil)
+		before, uid := m.await(t, "the export", exported).Exports[0], m.get(t, export).GetUID()
+
+		m.apply(t, export, map[string]string{"example.org/revision": "2"})
+		m.delete(t, service)
+		m.await(t, "the service is gone", func(o mcs.Observed) bool { return o.Exports[0].Service == nil })
+		m.createAll(t, service)
+		after := m.await(t, "the service is back", exported).Exports[0]
+		if !after.Created.Equal(before.Created) || after.Created.IsZero() {
+			t.Errorf("the export was created at %s, and after it was applied again at %s", before.Created, after.Created)
+		}
+		if got := m.get(t, export); got.GetUID() != uid || got.GetAnnotations()["example.org/revision"] != "2" {
+			t.Errorf("the export is another object (%s, before %s) or was not applied: annotations %v", got.GetUID(), uid, got.GetAnnotations())
+		}
+	})
+}
+
+// apply is a server-side apply, as deliveries do it.
+func (m *member) apply(t *testing.T, text string, annotations map[string]string) {
+	t.Helper()
+	u := object(t, text)
+	u.SetAnnotations(annotations)
+	if _, err := m.client(u).Apply(t.Context(), u.GetName(), u, metav1.ApplyOptions{FieldManager: "delivery"}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What an API server fills in on a Service reaches the import.
+func TestObserveTraits(t *testing.T) {
+	m := newMember(t, startServer(t))
+	m.install(t)
+	m.createAll(t, shop, strings.Replace(service, "type: ClusterIP", "type: ClusterIP, sessionAffinity: ClientIP", 1), ownSlice, export)
+	i := mcs.Resolve([]mcs.Observed{m.await(t, "the export", exported)}).Imports[0]
+	seconds, policy := corev1.DefaultClientIPServiceAffinitySeconds, corev1.ServiceInternalTrafficPolicyCluster
+	want := mcs.Traits{IPFamilies: []corev1.IPFamily{corev1.IPv4Protocol}, SessionAffinity: corev1.ServiceAffinityClientIP,
+		SessionAffinityConfig: &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: &seconds}}, InternalTrafficPolicy: &policy}
+	if diff := cmp.Diff(want, i.Traits); diff != "" {
+		t.Errorf("traits of the import (-want +got):\n%s", diff)
+	}
 }
 
 // watched lists the namespaces in which a resource was listed.

@@ -19,8 +19,17 @@ import (
 func reduceExport(u *unstructured.Unstructured) any {
 	var status networkingv1alpha1.ServiceExportStatus
 	decodeField(u, "status", &status)
+	var spec exportSpec
+	decodeField(u, "spec", &spec)
 	return mcs.Export{Namespace: u.GetNamespace(), Name: u.GetName(), Created: u.GetCreationTimestamp().UTC(),
-		Generation: u.GetGeneration(), Deleting: deleting(u), Conditions: status.Conditions}
+		Generation: u.GetGeneration(), Deleting: deleting(u), Conditions: status.Conditions,
+		ExportedLabels: spec.ExportedLabels, ExportedAnnotations: spec.ExportedAnnotations}
+}
+
+// exportSpec is what KEP-1645 gives a ServiceExport; Azure's definition has none of it, and its API servers drop it.
+type exportSpec struct {
+	ExportedLabels      map[string]string `json:"exportedLabels"`
+	ExportedAnnotations map[string]string `json:"exportedAnnotations"`
 }
 
 // reduceImport keeps a ServiceImport as mcs.MemberImport, without cluster.
@@ -59,7 +68,10 @@ func reduceService(u *unstructured.Unstructured) any {
 	}
 	var spec corev1.ServiceSpec
 	decodeField(u, "spec", &spec)
-	s := &mcs.ExportedService{Type: spec.Type, Headless: spec.ClusterIP == corev1.ClusterIPNone}
+	s := &mcs.ExportedService{Type: spec.Type, Headless: spec.ClusterIP == corev1.ClusterIPNone, Traits: mcs.Traits{
+		IPFamilies: spec.IPFamilies, SessionAffinity: spec.SessionAffinity, SessionAffinityConfig: spec.SessionAffinityConfig,
+		InternalTrafficPolicy: spec.InternalTrafficPolicy, ExternalTrafficPolicy: spec.ExternalTrafficPolicy,
+		TrafficDistribution: spec.TrafficDistribution}}
 	for _, p := range spec.Ports {
 		port := mcs.Port{Name: p.Name, Protocol: p.Protocol, Port: p.Port}
 		if p.AppProtocol != nil {
@@ -102,7 +114,8 @@ func reduceSlice(u *unstructured.Unstructured) any {
 				continue
 			}
 			out.endpoints = append(out.endpoints, mcs.Endpoint{Address: address, Ports: ports, Ready: ready,
-				Serving: isTrue(e.Conditions.Serving, ready), Terminating: isTrue(e.Conditions.Terminating, false)})
+				Serving: isTrue(e.Conditions.Serving, ready), Terminating: isTrue(e.Conditions.Terminating, false),
+				Hostname: deref(e.Hostname), NodeName: deref(e.NodeName), Zone: deref(e.Zone)})
 		}
 	}
 	return out
@@ -114,6 +127,14 @@ func isTrue(b *bool, unset bool) bool {
 		return unset
 	}
 	return *b
+}
+
+// deref reads an optional text; one that is not set is empty.
+func deref(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
 }
 
 func deleting(u *unstructured.Unstructured) bool { return u.GetDeletionTimestamp() != nil }

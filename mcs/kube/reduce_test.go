@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
@@ -51,6 +52,13 @@ apiVersion: networking.fleet.azure.com/v1alpha1
 metadata: {namespace: shop, name: web, creationTimestamp: 2026-01-01T00:00:00Z, deletionTimestamp: 2026-01-01T00:00:00Z}
 status: {conditions: yes}`,
 			mcs.Export{Namespace: "shop", Name: "web", Created: created, Deleting: true}},
+		"exported metadata": {"what the export says, and nothing of its own metadata", reduceExport, `
+kind: ServiceExport
+apiVersion: multicluster.x-k8s.io/v1beta1
+metadata: {namespace: shop, name: web, creationTimestamp: 2026-01-01T00:00:00Z, labels: {mine: x}, annotations: {mine: x}}
+spec: {exportedLabels: {team: a}, exportedAnnotations: {note: b}}`,
+			mcs.Export{Namespace: "shop", Name: "web", Created: created,
+				ExportedLabels: map[string]string{"team": "a"}, ExportedAnnotations: map[string]string{"note": "b"}}},
 		"service of services": {"only annotations that mean something are kept", reduceMultiClusterService, `
 kind: MultiClusterService
 apiVersion: networking.fleet.azure.com/v1alpha1
@@ -65,6 +73,25 @@ apiVersion: v1
 metadata: {namespace: shop, name: web}
 spec: {type: NodePort, clusterIP: 10.96.0.1, ports: [{name: web, port: 80, protocol: TCP, targetPort: http, nodePort: 30000, appProtocol: h2c}]}`,
 			&mcs.ExportedService{Type: "NodePort", Ports: []mcs.Port{{Name: "web", Protocol: "TCP", AppProtocol: "h2c", Port: 80}}}},
+		"service with everything": {"traits as they are, three protocols, metadata left out", reduceService, `
+kind: Service
+apiVersion: v1
+metadata: {namespace: shop, name: web, labels: {mine: x}, annotations: {mine: x}}
+spec:
+  type: LoadBalancer
+  clusterIP: fd00::1
+  clusterIPs: ["fd00::1", 10.96.0.1]
+  ipFamilies: [IPv6, IPv4]
+  sessionAffinity: ClientIP
+  sessionAffinityConfig: {clientIP: {timeoutSeconds: 10}}
+  internalTrafficPolicy: Local
+  externalTrafficPolicy: Cluster
+  trafficDistribution: PreferClose
+  ports: [{name: t, port: 42, protocol: TCP}, {name: u, port: 42, protocol: UDP}, {name: s, port: 42, protocol: SCTP}]`,
+			&mcs.ExportedService{Type: "LoadBalancer", Ports: []mcs.Port{{Name: "t", Protocol: "TCP", Port: 42}, {Name: "u", Protocol: "UDP", Port: 42}, {Name: "s", Protocol: "SCTP", Port: 42}},
+				Traits: mcs.Traits{IPFamilies: []corev1.IPFamily{"IPv6", "IPv4"}, SessionAffinity: "ClientIP",
+					SessionAffinityConfig: &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: new(int32(10))}},
+					InternalTrafficPolicy: new(corev1.ServiceInternalTrafficPolicyLocal), ExternalTrafficPolicy: "Cluster", TrafficDistribution: new("PreferClose")}}},
 		"headless service": {"cluster IP None", reduceService, `
 kind: Service
 apiVersion: v1
@@ -95,6 +122,14 @@ addressType: IPv6
 ports: [{port: 8000}]
 endpoints: [{addresses: ["fd00::2"], conditions: {ready: true}}]`,
 			slice{service: "web", endpoints: []mcs.Endpoint{{Address: six, Ports: map[string]int32{"": 8000}, Ready: true, Serving: true}}}},
+		"placed endpoint": {"name, node and zone are kept", reduceSlice, `
+kind: EndpointSlice
+apiVersion: discovery.k8s.io/v1
+metadata: {namespace: shop, name: web-1, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+endpoints: [{addresses: [10.1.0.2], hostname: web-0, nodeName: n1, zone: east-1}]`,
+			slice{service: "web", endpoints: []mcs.Endpoint{{Address: a, Ports: map[string]int32{}, Ready: true, Serving: true,
+				Hostname: "web-0", NodeName: "n1", Zone: "east-1"}}}},
 		"FQDN slice": {"names are no addresses", reduceSlice, `
 kind: EndpointSlice
 apiVersion: discovery.k8s.io/v1

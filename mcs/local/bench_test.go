@@ -1,10 +1,12 @@
 package local
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -95,4 +97,46 @@ func benchPair(b *testing.B, handle func(net.Conn)) (direct, proxy string) {
 	at := l.Addr().(*net.TCPAddr)
 	target := netip.AddrPortFrom(netip.MustParseAddr("10.255.0.77"), uint16(at.Port))
 	return at.String(), address(b, p, balancerOf(freePort(b), &backendServer{target: target}))
+}
+
+// BenchmarkCopy compares copyStream with a copy that goes through this process whole, and with splicing throughout.
+func BenchmarkCopy(b *testing.B) {
+	ways := []struct {
+		name string
+		copy func(dst, src *net.TCPConn) error
+	}{
+		{"adaptive", func(dst, src *net.TCPConn) error { return copyStream(dst, src, new(atomic.Int64)) }},
+		{"splice", func(dst, src *net.TCPConn) error { _, err := io.Copy(dst, src); return err }},
+		{"wrapped", func(dst, src *net.TCPConn) error {
+			_, err := io.Copy(struct{ io.Writer }{dst}, struct{ io.Reader }{src})
+			return err
+		}},
+	}
+	for _, way := range ways {
+		for _, size := range []int{100, 256 << 10} {
+			b.Run(fmt.Sprintf("%s/%d", way.name, size), func(b *testing.B) { benchCopy(b, size, way.copy) })
+		}
+	}
+}
+
+// benchCopy sends messages of size bytes through one copy, each after the one before has arrived.
+func benchCopy(b *testing.B, size int, way func(dst, src *net.TCPConn) error) {
+	client, in := tcpPair(b)
+	out, server := tcpPair(b)
+	done := make(chan error, 1)
+	go func() { done <- way(out, in) }()
+	message, arrived := make([]byte, size), make([]byte, size)
+	b.SetBytes(int64(size))
+	for b.Loop() {
+		if _, err := client.Write(message); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.ReadFull(server, arrived); err != nil {
+			b.Fatal(err)
+		}
+	}
+	client.Close()
+	if err := <-done; err != nil {
+		b.Fatal(err)
+	}
 }

@@ -101,8 +101,13 @@ type backendServer struct {
 // startBackend listens on 127.255.0.n.
 func startBackend(t testing.TB, n byte) *backendServer {
 	t.Helper()
+	return startBackendAt(t, n, 0)
+}
+
+func startBackendAt(t testing.TB, n byte, number uint16) *backendServer {
+	t.Helper()
 	at := netip.AddrFrom4([4]byte{127, 255, 0, n})
-	l, err := net.Listen("tcp4", netip.AddrPortFrom(at, 0).String())
+	l, err := net.Listen("tcp4", netip.AddrPortFrom(at, number).String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,4 +210,36 @@ func names(t testing.TB, at string, n int) map[string]int {
 		c.Close()
 	}
 	return out
+}
+
+// await looks until ok. What it waits for has no notification that a test could listen to.
+func await(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for deadline := time.Now().Add(patience); !ok(); <-look.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("not seen: %s", what)
+		}
+	}
+}
+
+// tcpPair returns both ends of a connection.
+func tcpPair(t testing.TB) (a, b *net.TCPConn) {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.255.0.78:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	near, err := net.Dial("tcp4", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { near.Close(); far.Close() })
+	return near.(*net.TCPConn), far.(*net.TCPConn)
 }

@@ -3,8 +3,8 @@ package local
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,6 +12,7 @@ import (
 // bytes without copying them to this process.
 type link struct {
 	client, server *net.TCPConn
+	in, out        *atomic.Int64 // bytes from the client, and to it
 }
 
 // run copies both ways until both directions have ended. A half-closed direction is closed at the other end too, while
@@ -20,16 +21,16 @@ func (l *link) run() {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		l.copy(l.server, l.client)
+		l.copy(l.server, l.client, l.in)
 	}()
-	l.copy(l.client, l.server)
+	l.copy(l.client, l.server, l.out)
 	<-done
 	l.client.Close()
 	l.server.Close()
 }
 
-func (l *link) copy(dst, src *net.TCPConn) {
-	if _, err := io.Copy(dst, src); err != nil {
+func (l *link) copy(dst, src *net.TCPConn, count *atomic.Int64) {
+	if err := copyStream(dst, src, count); err != nil {
 		l.abort()
 		return
 	}

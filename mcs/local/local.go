@@ -1,9 +1,10 @@
-// Package local is a load balancer for one machine: an embedded TCP proxy that gives every multi-cluster service a
+// Package local is a load balancer for one machine: an embedded TCP and UDP proxy that gives every multi-cluster service a
 // loopback address of its own. It is chosen explicitly, for trying gitfleet out and for tests; its load balancers live
 // and die with the process. All its addresses are internal, whatever a load balancer asks for.
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,36 @@ type Options struct {
 
 	// DialTimeout is how long one endpoint may take to accept a connection before the next is tried; 2 s unless set.
 	DialTimeout time.Duration
+
+	// CheckInterval is how often it is checked that endpoints of TCP ports accept connections; every 5 s unless set.
+	CheckInterval time.Duration
+
+	// CheckFall is how many failures in a row, of checks and of connections for clients, eject an endpoint; 3 unless set.
+	// CheckRise is how many successes in a row bring it back; 2 unless set.
+	CheckFall, CheckRise int
+
+	// Ejection is how long an ejected endpoint is passed over after its last failure; 30 s unless set. While all endpoints
+	// are ejected all are tried.
+	Ejection time.Duration
+
+	// UDPIdle is how long a UDP session outlives its last datagram; 2 min unless set, as in the kernel's connection
+	// tracking.
+	UDPIdle time.Duration
+}
+
+// withDefaults fills in what is not set.
+func (o Options) withDefaults() Options {
+	if !o.Range.IsValid() {
+		o.Range = netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 255, 0, 0}), 16)
+	}
+	o.Drain = cmp.Or(o.Drain, 30*time.Second)
+	o.DialTimeout = cmp.Or(o.DialTimeout, 2*time.Second)
+	o.CheckInterval = cmp.Or(o.CheckInterval, 5*time.Second)
+	o.CheckFall = cmp.Or(o.CheckFall, 3)
+	o.CheckRise = cmp.Or(o.CheckRise, 2)
+	o.Ejection = cmp.Or(o.Ejection, 30*time.Second)
+	o.UDPIdle = cmp.Or(o.UDPIdle, 2*time.Minute)
+	return o
 }
 
 // Provider is an mcs.Provider. Its methods may be called from several goroutines.
@@ -47,9 +78,7 @@ var _ mcs.Provider = (*Provider)(nil)
 
 // New returns a provider without any load balancer. It listens on nothing until Apply, and must be closed.
 func New(o Options) (*Provider, error) {
-	if !o.Range.IsValid() {
-		o.Range = netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 255, 0, 0}), 16)
-	}
+	o = o.withDefaults()
 	if err := checkRange(o.Range); err != nil {
 		return nil, fmt.Errorf("local load balancer: address range: %w", err)
 	}
@@ -57,12 +86,6 @@ func New(o Options) (*Provider, error) {
 		if err := m.validate(); err != nil {
 			return nil, fmt.Errorf("local load balancer: dial map: %w", err)
 		}
-	}
-	if o.Drain == 0 {
-		o.Drain = 30 * time.Second
-	}
-	if o.DialTimeout == 0 {
-		o.DialTimeout = 2 * time.Second
 	}
 	p := &Provider{options: o, balancers: map[mcs.Key]*balancer{}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
@@ -102,7 +125,7 @@ func (p *Provider) Apply(ctx context.Context, plan mcs.Plan) (mcs.State, error) 
 			continue
 		}
 		if b == nil {
-			b = &balancer{fronts: map[uint16]*front{}}
+			b = &balancer{fronts: map[socket]*front{}}
 			p.balancers[key] = b
 		}
 		p.bring(b, c.LoadBalancer)
@@ -137,10 +160,11 @@ func (p *Provider) state() mcs.State {
 }
 
 // retire closes the listeners of fronts and lets their connections drain. It is called with mu held.
-func (p *Provider) retire(fronts map[uint16]*front) {
+func (p *Provider) retire(fronts map[socket]*front) {
 	for _, f := range fronts {
 		f.listener.Close() // its only error is that it is closed already
-		f.pool.update(nil)
+		f.stop()
+		f.pool.update(wish{})
 		p.retired = append(p.retired, f.pool)
 	}
 }

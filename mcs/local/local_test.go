@@ -262,11 +262,11 @@ func TestPortTakenEverywhereIsRetried(t *testing.T) {
 	}
 }
 
-func TestOnlyTCPIsServed(t *testing.T) {
+func TestSCTPIsNotServed(t *testing.T) {
 	p, lb := start(t, testOptions(t)), balancerOf(freePort(t), startBackend(t, 1))
-	lb.Ports = append(lb.Ports, mcs.Port{Name: "dns", Protocol: corev1.ProtocolUDP, Port: 53}, mcs.Port{Name: "sig", Protocol: corev1.ProtocolSCTP, Port: 54})
+	lb.Ports = append(lb.Ports, mcs.Port{Name: "sig", Protocol: corev1.ProtocolSCTP, Port: 54})
 	f := bring(t, p, lb)[lb.Key()].Frontend
-	want := []string{"port 53/UDP is not served: the local load balancer carries TCP only", "port 54/SCTP is not served: the local load balancer carries TCP only"}
+	want := []string{"port 54/SCTP is not served: the local load balancer carries TCP and UDP only"}
 	if diff := cmp.Diff(want, f.Problems); diff != "" || len(f.Addresses) != 1 || f.Retry {
 		t.Errorf("frontend %+v, problems (-want +got):\n%s", f, diff)
 	}

@@ -1,54 +1,78 @@
 package local
 
 import (
-	"context"
-	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/gitfleet/gitfleet/mcs"
 )
 
-// maxDials times the dial timeout is how long a client waits for any backend at all.
-const maxDials = 5
+// flow is a TCP connection or UDP session that goes to one backend.
+type flow interface {
+	// abort ends the flow at once. It is called with pool.mu held.
+	abort()
+}
 
-type dialFunc func(context.Context, netip.AddrPort) (*net.TCPConn, error)
-
-// pool is the backends of one port and the connections to them.
+// pool is the backends of one port and the flows to them.
 type pool struct {
-	dial  dialFunc
-	drain time.Duration
+	drain  time.Duration // 0 cuts the flows of a backend that is not wanted any more
+	health healthOptions
+	now    func() time.Time
 
 	mu       sync.Mutex
-	active   []*backend // replaced as a whole, never changed
-	next     int        // counts connections: round robin
+	active   []*backend // in the plan's order; replaced as a whole, never changed
 	draining map[netip.AddrPort]*backend
 	closed   bool
+	clusters map[string]*share // nil while clusters are not weighed
+	turns    uint64            // counts picks: round robin
+	sticky   affinity
 }
 
-// backend is one target. Guarded by pool.mu, but for target.
+// backend is one target. Guarded by pool.mu, but for what is atomic and never changes.
 type backend struct {
-	target netip.AddrPort
-	links  map[*link]struct{}
+	target  netip.AddrPort
+	cluster string // the first that lists the target
+	figures
+
+	flows  map[flow]struct{}
 	limit  *time.Timer // runs while draining
-	gone   bool        // drained, or out of time: takes no connection any more
+	gone   bool        // drained, or out of time: takes no flow any more
+	turn   uint64      // of the last pick
+	health health
 }
 
-func newPool(dial dialFunc, drain time.Duration) *pool {
-	return &pool{dial: dial, drain: drain, draining: map[netip.AddrPort]*backend{}}
+// figures are counted since the backend came.
+type figures struct {
+	opened, failures atomic.Uint64
+	in, out          atomic.Int64 // bytes from clients, and to them
 }
 
-// update makes targets the only ones that get new connections. Connections to those that remain go on; connections to
-// the others have until the drain limit. A target that comes back while it drains just goes on.
-func (p *pool) update(targets []netip.AddrPort) {
+// wish is what a load balancer says about one of its ports.
+type wish struct {
+	backends []mcs.Backend
+	weights  map[string]int
+	affinity time.Duration
+}
+
+func newPool(drain time.Duration, health healthOptions, now func() time.Time) *pool {
+	return &pool{drain: drain, health: health, now: now, draining: map[netip.AddrPort]*backend{}}
+}
+
+// update makes the backends of w the only ones that get new flows. Flows to those that remain go on; flows to the others
+// have until the drain limit. A target that comes back while it drains just goes on.
+func (p *pool) update(w wish) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before := make(map[netip.AddrPort]*backend, len(p.active))
 	for _, b := range p.active {
 		before[b.target] = b
 	}
-	active := make([]*backend, 0, len(targets))
-	listed := make(map[netip.AddrPort]bool, len(targets))
-	for _, t := range targets {
+	active := make([]*backend, 0, len(w.backends))
+	listed := make(map[netip.AddrPort]bool, len(w.backends))
+	for _, wanted := range w.backends {
+		t := wanted.Target
 		if listed[t] { // clusters may share an address range; it is one endpoint from here
 			continue
 		}
@@ -58,9 +82,12 @@ func (p *pool) update(targets []netip.AddrPort) {
 		if b == nil {
 			b = p.revive(t)
 		}
+		b.cluster = wanted.Cluster
 		active = append(active, b)
 	}
 	p.active = active
+	p.weigh(w.weights)
+	p.sticky.setTimeout(w.affinity)
 	for _, b := range before {
 		p.startDraining(b)
 	}
@@ -70,7 +97,7 @@ func (p *pool) update(targets []netip.AddrPort) {
 func (p *pool) revive(t netip.AddrPort) *backend {
 	b := p.draining[t]
 	if b == nil {
-		return &backend{target: t, links: map[*link]struct{}{}}
+		return &backend{target: t, flows: map[flow]struct{}{}}
 	}
 	b.limit.Stop()
 	delete(p.draining, t)
@@ -78,8 +105,8 @@ func (p *pool) revive(t netip.AddrPort) *backend {
 }
 
 func (p *pool) startDraining(b *backend) {
-	if len(b.links) == 0 {
-		b.gone = true
+	if len(b.flows) == 0 || p.drain == 0 {
+		p.cut(b)
 		return
 	}
 	p.draining[b.target] = b
@@ -94,12 +121,12 @@ func (p *pool) startDraining(b *backend) {
 	b.limit = limit
 }
 
-// cut ends every connection of b.
+// cut ends every flow of b.
 func (p *pool) cut(b *backend) {
 	b.gone = true
 	delete(p.draining, b.target)
-	for l := range b.links {
-		l.abort()
+	for f := range b.flows {
+		f.abort()
 	}
 }
 
@@ -125,56 +152,26 @@ func (p *pool) close() {
 	p.active = nil
 }
 
-// carry connects client with a backend and returns when the connection has ended. A client for whom there is no backend
-// is reset, as a refused connection would be. ctx bounds only the dialing.
-func (p *pool) carry(ctx context.Context, client *net.TCPConn) {
-	l, b := p.connect(ctx, client)
-	if l == nil {
-		reset(client)
-		return
-	}
-	l.run()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(b.links, l)
-	if p.draining[b.target] == b && len(b.links) == 0 {
-		b.limit.Stop()
-		b.gone = true
-		delete(p.draining, b.target)
-	}
-}
-
-// connect tries each backend once, starting with the one whose turn it is. A failed dial is invisible to the client.
-func (p *pool) connect(ctx context.Context, client *net.TCPConn) (*link, *backend) {
-	p.mu.Lock()
-	active, start := p.active, p.next
-	p.next++
-	p.mu.Unlock()
-	for i := range active {
-		if ctx.Err() != nil {
-			return nil, nil
-		}
-		b := active[(start+i)%len(active)]
-		server, err := p.dial(ctx, b.target)
-		if err != nil {
-			continue
-		}
-		l := &link{client: client, server: server}
-		if p.register(b, l) {
-			return l, b
-		}
-		reset(server)
-	}
-	return nil, nil
-}
-
-// register notes that l goes to b, unless b was taken away while it was dialed.
-func (p *pool) register(b *backend, l *link) bool {
+// register notes that f goes to b, unless b was taken away while it was dialed.
+func (p *pool) register(b *backend, f flow) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || b.gone {
 		return false
 	}
-	b.links[l] = struct{}{}
+	b.flows[f] = struct{}{}
+	b.opened.Add(1)
 	return true
+}
+
+// unregister notes that f has ended.
+func (p *pool) unregister(b *backend, f flow) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(b.flows, f)
+	if p.draining[b.target] == b && len(b.flows) == 0 {
+		b.limit.Stop()
+		b.gone = true
+		delete(p.draining, b.target)
+	}
 }
