@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	"sigs.k8s.io/structured-merge-diff/v6/value"
 )
@@ -66,6 +67,7 @@ func TestParseFieldPath(t *testing.T) {
 		{"metadata.labels.app", fieldpath.MakePathOrDie("metadata", "labels", "app")},
 		{`metadata.finalizers[="example.com/keep"]`, fieldpath.MakePathOrDie("metadata", "finalizers", strung("example.com/keep"))},
 		{`metadata.finalizers[=example.com/keep]`, fieldpath.MakePathOrDie("metadata", "finalizers", strung("example.com/keep"))},
+		{`spec.things["the id"=a].x`, fieldpath.MakePathOrDie("spec", "things", fieldpath.KeyByFields("the id", "a"), "x")},
 		{`data["a \"b\" ]."]`, fieldpath.MakePathOrDie("data", `a "b" ].`)},
 	}
 	for _, row := range rows {
@@ -90,6 +92,7 @@ func TestParseFieldPathRefuses(t *testing.T) {
 		{"spec.list[]", "the key of an item, such as name=app, or a name in double quotes is expected before \"]\""},
 		{"spec.list[name", "ends where = and the value of the key is missing"},
 		{"spec.list[name=]", "a value is expected before \"]\""},
+		{"spec.list[=]", "a value is expected before \"]\""},
 		{"spec.list[name=a", "ends where ] is missing"},
 		{"spec.list[name=a,name=b]", "names key name twice"},
 		{"spec.list[name=a,]", "the key of an item"},
@@ -204,6 +207,125 @@ func TestDirectiveErrorsAreShort(t *testing.T) {
 	}
 	if _, errs := ParseDirectives(map[string]string{AnnotationWave: long + long}); len(errs) != 1 || len(errs.Error()) > 200 {
 		t.Errorf("an annotation that is too long: %.200s", errs.Error())
+	}
+}
+
+// TestDirectiveMistakes: what is wrong with an annotation is told with what to write instead.
+func TestDirectiveMistakes(t *testing.T) {
+	objects := func(a map[string]string) FieldErrors { _, errs := ParseDirectives(a); return errs }
+	placements := func(a map[string]string) FieldErrors { _, errs := ParsePlacementDirectives(a); return errs }
+	members := func(a map[string]string) FieldErrors { _, errs := ParseMemberDirectives(a); return errs }
+	const exported = "is written by gitfleet itself on members; remove it (was the manifest exported from a cluster?)"
+	rows := []struct {
+		reason     string
+		parse      func(map[string]string) FieldErrors
+		key, value string
+		want       string // part of what is told
+	}{
+		{"misspelt", objects, "gitfleet.dev/wvae", "1", "gitfleet knows no such annotation; did you mean gitfleet.dev/wave?"},
+		{"like nothing", objects, "gitfleet.dev/xyzzy-and-so-on", "1", "gitfleet knows no such annotation; it knows gitfleet.dev/depends-on, gitfleet.dev/health, " +
+			"gitfleet.dev/ignore-fields, gitfleet.dev/recreate, gitfleet.dev/service-account, gitfleet.dev/suspend, gitfleet.dev/unplace-after, gitfleet.dev/wave"},
+		{"exported with our digest", objects, AnnotationAppliedHash, "abc", exported},
+		{"exported with an annotation of ApplySets", objects, ApplySetToolingAnno, "kubectl/v1.30", exported},
+		{"of placements", objects, AnnotationServiceAccount, "a/b", "is only for placements; remove it here"},
+		{"of placements and members", objects, AnnotationSuspend, "true", "is only for placements and members; remove it here"},
+		{"of objects", placements, AnnotationWave, "1", "is only for objects that are placed; remove it here"},
+		{"of objects and placements", members, AnnotationDependsOn, "placement/a", "is only for objects and placements; remove it here"},
+		{"no yes and no", members, AnnotationSuspend, "yes", `must be "true" or "false", not "yes"`},
+		{"an empty list", objects, AnnotationDependsOn, " ,\n", `"," holds nothing; remove it`},
+		{"a placement cannot wait for an object", placements, AnnotationDependsOn, "Namespace/web, placement/base",
+			`"Namespace/web": a placement depends on placements; write placement/NAME, or put the annotation on the objects that need this one`},
+		{"a dependency that is none", placements, AnnotationDependsOn, "placement/Base!", `"Base!" is no name of a placement: `},
+		{"an object that is none, beside a good one", objects, AnnotationDependsOn, "Namespace/web, shop", `"shop" names no object; write KIND.GROUP/NAMESPACE/NAME`},
+		{"every field that is none", objects, AnnotationIgnoreFields, "status.phase, spec.replicas, kind",
+			`"status.phase": is never applied, so there is nothing to give away; "kind": says what the object is and cannot be given away`},
+		{"a rule without a kind", placements, AnnotationIgnoreFields, "spec.replicas",
+			`"spec.replicas" is no rule; write KIND.GROUP: FIELD, such as Deployment.apps: spec.replicas`},
+		{"a rule without a field", placements, AnnotationIgnoreFields, "Deployment.apps:", `"Deployment.apps:" is no rule; write`},
+		{"a rule of a field that is none, between good ones", placements, AnnotationIgnoreFields, "Deployment.apps: spec.paused\n\nConfigMap: kind\nSecret: data",
+			"says what the object is"},
+		{"an account without a namespace", placements, AnnotationServiceAccount, "deployer", `"deployer" names no ServiceAccount; write NAMESPACE/NAME, such as team-a/deployer`},
+	}
+	for _, row := range rows {
+		errs := row.parse(map[string]string{row.key: row.value})
+		var got []string
+		for _, e := range errs {
+			if e.Field != DirectiveField(row.key) {
+				t.Errorf("%s: the mistake is told of %s, not of %s", row.reason, e.Field, row.key)
+			}
+			got = append(got, e.Message)
+		}
+		if all := strings.Join(got, "; "); !strings.Contains(all, row.want) {
+			t.Errorf("%s:\n got %s\nwant %s", row.reason, all, row.want)
+		}
+	}
+}
+
+// TestGoodRulesSurviveABadOne: a mistake in one rule hides none of the others, and they come out sorted, each once.
+func TestGoodRulesSurviveABadOne(t *testing.T) {
+	d, errs := ParsePlacementDirectives(map[string]string{
+		AnnotationIgnoreFields: "Secret: data\nDeployment.apps: spec.replicas, kind, spec.paused\n\nDeployment.apps: spec.replicas\nwhat",
+		AnnotationDependsOn:    "placement/b, placement/a, Namespace/web, placement/b",
+	})
+	var rules []string
+	for _, r := range d.IgnoreFields {
+		rules = append(rules, r.Kind.String()+" "+PrintFieldPath(r.Path))
+	}
+	if want := []string{"Secret data", "Deployment.apps spec.paused", "Deployment.apps spec.replicas"}; !slices.Equal(rules, want) {
+		t.Errorf("rules %q, want %q", rules, want)
+	}
+	if want := []string{"a", "b"}; !slices.Equal(d.DependsOn, want) {
+		t.Errorf("depends on %q, want %q", d.DependsOn, want)
+	}
+	if len(errs) != 3 {
+		t.Errorf("%d mistakes, want the kind, the line and the object:\n%v", len(errs), errs)
+	}
+}
+
+func TestHealthChecks(t *testing.T) {
+	rows := []struct{ reason, in, want string }{ // want is the kinds, or what is wrong after "error: "
+		{"sorted by group and kind", "[{kind: B.y, current: ' a '}, {kind: Z.x, current: a, failed: b}, {kind: A.y, current: a, inProgress: c}]", "Z.x A.y B.y"},
+		{"no YAML", "[{", "error: is no YAML: "},
+		{"a key twice", "[{kind: A.b, kind: C.d, current: a}]", "error: is no YAML: "},
+		{"no list", "{kind: A.b}", "error: must be a YAML list of {kind, current, inProgress, failed}, not a mapping"},
+		{"a text", "soon", "error: must be a YAML list of {kind, current, inProgress, failed}, not a string"},
+		{"a field that is none", "[{kind: A.b, current: a, curent: b}]", "error: entry 1: curent: unknown field; did you mean current?"},
+		{"a value that is no text", "[{kind: A.b, current: true}]", "error: entry 1: current: must be a string, not true; quote it"},
+		{"no kind", "[{kind: A.b, current: a}, {kind: 'no kind', current: a}]", `error: entry 2: kind: "no kind" is not a valid kind`},
+		{"Secrets are not looked at", "[{kind: Secret, current: a}]", "error: entry 1: kind: a Secret has no health, and its values are not looked at; remove the entry"},
+		{"no expression", "[{kind: A.b, current: ' ', failed: x}]", "error: entry 1: current: is missing; write the expression that is true when all is well"},
+		{"no mapping lacks everything", "[7]", "error: entry 1: current: is missing"},
+		{"a kind twice", "[{kind: A.b, current: a}, {kind: C.b, current: a}, {kind: A.b, current: c}]", "error: tells the health of A.b twice; keep one of the entries"},
+	}
+	for _, row := range rows {
+		d, errs := ParsePlacementDirectives(map[string]string{AnnotationHealth: row.in})
+		var kinds []string
+		for _, c := range d.HealthChecks {
+			kinds = append(kinds, c.Kind.String())
+			if c.Current != strings.TrimSpace(c.Current) {
+				t.Errorf("%s: the expression %q keeps its spaces", row.reason, c.Current)
+			}
+		}
+		message, failed := strings.CutPrefix(row.want, "error: ")
+		if failed != (len(errs) > 0) || failed && !strings.Contains(errs.Error(), message) || !failed && strings.Join(kinds, " ") != row.want {
+			t.Errorf("%s: kinds %q, mistakes %v; want %s", row.reason, kinds, errs, row.want)
+		}
+	}
+}
+
+// TestHealthCheckOrder: checks are told apart by everything they say, with the kind first.
+func TestHealthCheckOrder(t *testing.T) {
+	kind := func(s string) schema.GroupKind { return schema.ParseGroupKind(s) }
+	sorted := []HealthCheck{
+		{Kind: kind("Z.a"), Current: "z"}, {Kind: kind("A.b"), Current: "a"}, {Kind: kind("A.b"), Current: "b"},
+		{Kind: kind("A.b"), Current: "b", Failed: "a"}, {Kind: kind("A.b"), Current: "b", InProgress: "a"}, {Kind: kind("B.b")},
+	}
+	for i, a := range sorted {
+		for j, b := range sorted {
+			if got := a.Compare(b); (got < 0) != (i < j) || (got == 0) != (i == j) {
+				t.Errorf("%+v against %+v: %d, want the order of this list", a, b, got)
+			}
+		}
 	}
 }
 

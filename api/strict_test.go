@@ -49,6 +49,12 @@ func TestCheckFields(t *testing.T) {
 			"type: must be a string, not a list"}},
 		{"quantities that would take minutes to read", `{"spec":{"template":{"spec":{"containers":[{"resources":{"limits":{"cpu":"1e-2000000000","memory":"1e3"}}}]}}}}`, appsv1.Deployment{}, []string{
 			`spec.template.spec.containers[0].resources.limits.cpu: "1e-2000000000" is not a valid Quantity: its exponent has more than three digits`}},
+		{"a text where labels belong", `{"metadata":{"labels":"app=a"}}`, appsv1.Deployment{}, []string{`metadata.labels: must be a mapping, not "app=a"`}},
+		{"a long text is not repeated", `{"spec":{"replicas":"` + strings.Repeat("x", 41) + `"}}`, appsv1.Deployment{}, []string{"spec.replicas: must be a whole number, not a string"}},
+		{"a number with a fraction may be one", `{"spec":{"versions":[{"schema":{"openAPIV3Schema":{"minimum":0.5,"maximum":7,"multipleOf":"2"}}}]}}`, apiextensionsv1.CustomResourceDefinition{}, []string{
+			`spec.versions[0].schema.openAPIV3Schema.multipleOf: must be a number, not "2"`}},
+		{"a Secret's flag is not shown", `{"kind":"Secret","immutable":"hunter2","stringData":{"on":true}}`, corev1.Secret{}, []string{
+			"immutable: must be true or false, not a string", "stringData.on: must be a string, not a boolean; quote it"}},
 		{"nothing near", `{"xyzzy":1}`, corev1.Secret{}, []string{"xyzzy: unknown field; remove it or mend its name"}},
 		{"a pointer to the type will do", `{"spec":{"policy":{"placementTyp":"PickAll"}}}`, &placementv1beta1.ClusterResourcePlacement{}, []string{
 			"spec.policy.placementTyp: unknown field; did you mean placementType?"}},

@@ -317,7 +317,7 @@ func (p *Publisher) apply(ctx context.Context, w *write, body *unstructured.Unst
 // send makes a request, after creating the namespace where that is missing, and puts the answer into w.live.
 func (p *Publisher) send(ctx context.Context, w *write, request func() (*unstructured.Unstructured, error)) error {
 	answer, err := request()
-	if lacksNamespace(err) {
+	if fleet.LacksNamespace(err) {
 		if err = p.createNamespace(ctx, w.name.namespace); err == nil {
 			answer, err = request()
 		}
@@ -328,16 +328,6 @@ func (p *Publisher) send(ctx context.Context, w *write, request func() (*unstruc
 	}
 	p.wrote(w, answer)
 	return nil
-}
-
-// lacksNamespace tells whether a request failed because the object's namespace does not exist.
-func lacksNamespace(err error) bool {
-	var status apierrors.APIStatus
-	if !apierrors.IsNotFound(err) || !errors.As(err, &status) {
-		return false
-	}
-	details := status.Status().Details
-	return details != nil && details.Kind == "namespaces"
 }
 
 // createNamespace makes room for a ResourcePlacement or a copied status. The namespace is never removed again: others may use it.

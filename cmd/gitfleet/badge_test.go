@@ -147,7 +147,11 @@ func TestServingFlags(t *testing.T) {
 			})
 		}
 	}
-	code, _, errs := command("run", "--repo", t.TempDir(), "--kubeconfig", "x", "--state-dir", t.TempDir(), "--hook-secret-file", secret)
+	code, _, errs := command("run", "--repo", "https://git.example.com/fleet.git", "--kubeconfig", "x", "--state-dir", t.TempDir(), "--public-listen", "127.0.0.1:0", "--once")
+	if code != exitError || !strings.Contains(errs, "--public-listen needs a process that goes on") {
+		t.Errorf("--public-listen for one pass: exit %d, %q", code, errs)
+	}
+	code, _, errs = command("run", "--repo", t.TempDir(), "--kubeconfig", "x", "--state-dir", t.TempDir(), "--hook-secret-file", secret)
 	if code != exitError || !strings.Contains(errs, "seen without webhooks") {
 		t.Errorf("webhooks for a directory: exit %d, %q", code, errs)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,6 +32,7 @@ type planOptions struct {
 	timeout     time.Duration
 	output      string
 	color       string
+	limitOptions
 }
 
 func newPlan() *cobra.Command {
@@ -44,9 +46,10 @@ The repository is the one that encloses the current directory, or --repo: a dire
 
 With --kubeconfig the members are asked, as 'gitfleet run' would ask them: what they hold decides what changes, and their
 API servers answer to a dry run of every change, so that defaults make no noise and refusals show before the commit is
-there. --repo, --ref and --path must say what they say to the gitfleet that runs, whose inventories are read. Of a member
-that cannot be reached, Git alone tells. With --offline that is so for all: a placement is taken to be where the base
-revision puts it.
+there. --repo, --ref and --path must say what they say to the gitfleet that runs, whose inventories are read; so must
+--confirm-above, which tells what would wait for a person, and --service-account, whose rights the dry runs have. Of a
+member that cannot be reached, Git alone tells. With --offline that is so for all: a placement is taken to be where the
+base revision puts it.
 
 It exits with 0 when nothing would change, with 2 when something would, and with 1 on an error.`,
 		Example: `  gitfleet plan --kubeconfig ~/fleet.kubeconfig --base origin/main
@@ -68,6 +71,7 @@ It exits with 0 when nothing would change, with 2 when something would, and with
 	flags.StringVar(&o.base, "base", "", "revision to compare with (default the parent of --head; everything is new when it has none)")
 	flags.StringVar(&o.head, "head", "HEAD", "revision to plan")
 	flags.StringArrayVar(&o.kubeconfigs, "kubeconfig", nil, "kubeconfig file, or directory of them, with a context for each member; may be given again")
+	o.limitOptions.addFlags(cmd)
 	flags.BoolVar(&o.offline, "offline", false, "ask no cluster")
 	flags.DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long members may take to answer")
 	flags.StringVarP(&o.output, "output", "o", "text", "text, markdown (a comment that fits any forge) or json")
@@ -88,7 +92,7 @@ func (o planOptions) validate() error {
 	case o.color != "auto" && o.color != "always" && o.color != "never":
 		return fmt.Errorf("--color %q: want auto, always or never", o.color)
 	}
-	return nil
+	return o.limitOptions.validate()
 }
 
 // revisions is a repository that knows its history.
@@ -163,6 +167,7 @@ func openRevisions(ctx context.Context, o *planOptions) (revisions, func() error
 type rendered struct {
 	*render.Desired // nil for no revision
 	objects         []render.Object
+	tree            fs.FS
 }
 
 // planRevisions renders both revisions and compares them, on the fleet or alone.
@@ -184,7 +189,7 @@ func planRevisions(ctx context.Context, repo revisions, o planOptions) (report.P
 		return report.Plan{}, err
 	}
 	if o.offline {
-		return reconcile.OfflinePlan(base.Desired, head.Desired, time.Now()), nil
+		return reconcile.OfflinePlanWithin(o.threshold(), base.Desired, head.Desired, time.Now()), nil
 	}
 	return livePlan(ctx, base, head, o)
 }
@@ -211,6 +216,10 @@ func renderBase(ctx context.Context, repo revisions, head source.Revision, o pla
 }
 
 func renderRevision(ctx context.Context, repo revisions, rev source.Revision, o planOptions) (rendered, error) {
+	confinements, err := o.confinements()
+	if err != nil {
+		return rendered{}, err
+	}
 	snap, err := repo.Snapshot(rev)
 	if err != nil {
 		return rendered{}, err
@@ -225,7 +234,10 @@ func renderRevision(ctx context.Context, repo revisions, rev source.Revision, o 
 	}
 	rev.Ref = o.repository.ref // whichever branch is checked out: inventories name the one that is followed
 	desired, err := render.Compose(rev, objects)
-	return rendered{desired, objects}, err
+	if err != nil {
+		return rendered{}, err
+	}
+	return rendered{desired, objects, snap.FS}, reconcile.Confine(snap.FS, desired, confinements)
 }
 
 // useColor decides on colours: on a terminal, unless NO_COLOR is set (https://no-color.org).

@@ -41,8 +41,12 @@ func livePlan(ctx context.Context, base, head rendered, o planOptions) (plan rep
 	for _, m := range head.Members {
 		registered = append(registered, m.Name)
 	}
+	confinements, err := o.confinements()
+	if err != nil {
+		return plan, err
+	}
 	loop := reconcile.New(reconcile.Options{Repository: inForce, Builder: inForce, Store: store, Fleet: members, Visits: registered, Paths: o.paths,
-		Interval: o.timeout, Log: slog.New(slog.DiscardHandler)})
+		Confinements: confinements, Threshold: o.threshold(), Interval: o.timeout, Log: slog.New(slog.DiscardHandler)})
 	looking, stop := context.WithTimeout(ctx, o.timeout)
 	var running sync.WaitGroup
 	running.Go(func() { loop.Run(looking) })
@@ -63,7 +67,7 @@ func (s still) Fetch(context.Context) (source.Revision, error) { return s.Revisi
 func (s still) Last() (source.Revision, bool) { return s.Revision, true }
 
 func (s still) Snapshot(rev source.Revision) (source.Snapshot, error) {
-	return source.Snapshot{Revision: rev}, nil
+	return source.Snapshot{Revision: rev, FS: s.tree}, nil
 }
 
 func (s still) Build(context.Context, source.Snapshot, []string) ([]render.Object, error) {

@@ -6,18 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
-	"net"
-	"net/http"
 	"net/url"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/internal/web"
@@ -35,18 +30,15 @@ type runOptions struct {
 	hubContext    string
 	loadBalancer  string
 	dialMap       string
-	listen        string
-	hookSecrets   string
-	badgeTokens   string
+	serving       servingOptions
 	forge         forgeOptions
 	stateDir      string
 	interval      time.Duration
 	once          bool
 	takeOver      bool
-	accounts      []string
-	confirmAbove  int
 	verify        time.Duration
 	timeout       time.Duration
+	limitOptions
 }
 
 // repositoryOptions names a repository and how to reach it.
@@ -91,16 +83,13 @@ context of the same name in the files or directories given by --kubeconfig. No k
 	flags.StringVar(&o.hubContext, "hub-context", "", "context in --hub-kubeconfig (default its current one)")
 	flags.StringVar(&o.loadBalancer, "load-balancer", loadBalancerNone, "what serves MultiClusterServices: none, or local for a proxy on this machine")
 	flags.StringVar(&o.dialMap, "local-dial-map", "", "for --load-balancer local: reach endpoint networks elsewhere, as FROM=TO[,FROM=TO] in CIDR form; then nothing else is dialled")
-	flags.StringVar(&o.listen, "listen", "127.0.0.1:8484", "address for the status page, /status.json, /badge/, /hook/, /metrics, /healthz and /readyz; empty for none")
-	flags.StringVar(&o.hookSecrets, "hook-secret-file", "", "take webhooks at /hook/github, gitlab, gitea and generic from who knows a secret in this file, one a line, read at each use")
-	flags.StringVar(&o.badgeTokens, "badge-token-file", "", "serve /badge/ only with ?token= of this file, one a line, read at each use (default to everybody)")
+	o.serving.addFlags(cmd)
 	o.forge.addFlags(cmd)
+	o.limitOptions.addFlags(cmd)
 	flags.StringVar(&o.stateDir, "state-dir", defaultStateDir(), "directory for the repository cache and the state file")
 	flags.DurationVar(&o.interval, "interval", 15*time.Second, "time between two looks at the repository")
 	flags.BoolVar(&o.once, "once", false, "make one full pass, then exit: 0 when converged, 1 when not")
 	flags.BoolVar(&o.takeOver, "take-over", false, "own what was placed from another repository, branch or --path under the same placement names: once, after the repository moved")
-	flags.StringArrayVar(&o.accounts, "service-account", nil, "DIR=NAMESPACE/NAME: placements written below DIR act as that ServiceAccount of the members; may be given again")
-	flags.IntVar(&o.confirmAbove, "confirm-above", 100, "how many objects a commit may delete before a person must confirm it with a trailer in a commit; so must more than half of all when there are more than 20; 0 for any number")
 	flags.DurationVar(&o.verify, "verify-every", 24*time.Hour, "time in which every object is verified once by a dry run, for what its metadata cannot show; 0 for never")
 	flags.DurationVar(&o.timeout, "timeout", 5*time.Minute, "with --once: how long to wait for health")
 	return cmd
@@ -132,51 +121,13 @@ func (o *runOptions) validate() error {
 		return errors.New("--hub-context needs --hub-kubeconfig")
 	case o.interval <= 0:
 		return fmt.Errorf("--interval %s: must be positive", o.interval)
-	case o.confirmAbove < 0:
-		return fmt.Errorf("--confirm-above %d: must not be negative", o.confirmAbove)
 	case o.verify < 0:
 		return fmt.Errorf("--verify-every %s: must not be negative", o.verify)
 	case o.timeout <= 0:
 		return fmt.Errorf("--timeout %s: must be positive", o.timeout)
 	}
-	_, err := o.confinements()
-	return errors.Join(err, o.validateServing(), o.forge.validate(o.repository.url))
-}
-
-// validateServing checks what the HTTP server is told.
-func (o *runOptions) validateServing() error {
-	for _, f := range []struct{ flag, path string }{{"--hook-secret-file", o.hookSecrets}, {"--badge-token-file", o.badgeTokens}} {
-		if f.path == "" {
-			continue
-		}
-		if o.once || o.listen == "" {
-			return fmt.Errorf("%s needs a process that listens: not with --once, nor with an empty --listen", f.flag)
-		}
-		if err := web.CheckSecretFile(f.path); err != nil {
-			return fmt.Errorf("%s: %w", f.flag, err)
-		}
-	}
-	if o.hookSecrets != "" && !strings.Contains(o.repository.url, "://") {
-		return errors.New("--hook-secret-file needs the URL of a repository: changes in a directory are seen without webhooks")
-	}
-	return nil
-}
-
-// confinements reads the --service-account flags.
-func (o *runOptions) confinements() ([]reconcile.Confinement, error) {
-	var list []reconcile.Confinement
-	for _, arg := range o.accounts {
-		dir, account, ok := strings.Cut(arg, "=")
-		namespace, name, named := strings.Cut(account, "/")
-		if !ok || !named || dir == "" || len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {
-			return nil, fmt.Errorf("--service-account %q: want DIR=NAMESPACE/NAME, such as teams/web=web/deployer", arg)
-		}
-		if dir = path.Clean(dir); path.IsAbs(dir) || strings.HasPrefix(dir, "..") {
-			return nil, fmt.Errorf("--service-account %q: the directory is one of the repository, from its root", arg)
-		}
-		list = append(list, reconcile.Confinement{Dir: dir, Account: account})
-	}
-	return list, nil
+	watched := !strings.Contains(o.repository.url, "://")
+	return errors.Join(o.limitOptions.validate(), o.serving.validate(o.once, watched), o.forge.validate(o.repository.url))
 }
 
 // source names what is followed, without credentials.
@@ -200,14 +151,6 @@ func instance(store *reconcile.Store) apply.Instance {
 	}
 	// A copy of the state directory on another machine is somebody else.
 	return apply.Instance{ID: store.Instance() + "@" + host, Description: fmt.Sprintf("%s, process %d", host, os.Getpid())}
-}
-
-// threshold is how much may be deleted without a person's word.
-func (o *runOptions) threshold() apply.Threshold {
-	if o.confirmAbove == 0 {
-		return apply.Threshold{Objects: math.MaxInt, Percent: 100}
-	}
-	return apply.Threshold{Objects: o.confirmAbove}
 }
 
 // run wires the stages and runs the loop.
@@ -261,15 +204,15 @@ func run(ctx context.Context, o runOptions, stdout, stderr io.Writer) (err error
 		opt.Provider = provider
 	}
 	bell := web.NewBell(lookEvery)
-	if o.hookSecrets != "" {
+	if o.serving.hookSecrets != "" {
 		opt.SourceChanged = bell.Signals()
 	}
 	loop := reconcile.New(opt)
 	if o.once {
 		return runOnce(ctx, loop, o.timeout, stdout)
 	}
-	serve := web.Options{Latest: loop.Report, BadgeTokenFile: o.badgeTokens, HookSecretFile: o.hookSecrets, Look: bell.Ring, Log: log}
-	return runServing(ctx, loop, o.listen, serve, stdout)
+	serve := web.Options{Latest: loop.Report, BadgeTokenFile: o.serving.badgeTokens, HookSecretFile: o.serving.hookSecrets, Look: bell.Ring, Log: log}
+	return runServing(ctx, loop, o.serving, serve, stdout)
 }
 
 // lookEvery is the time between two looks at the repository that webhooks ask for: forges send several for one push.
@@ -296,37 +239,4 @@ func runOnce(ctx context.Context, loop *reconcile.Loop, timeout time.Duration, s
 		return exitCode(exitError)
 	}
 	return nil
-}
-
-// runServing runs the loop and the HTTP server until ctx ends or one of them fails.
-func runServing(ctx context.Context, loop *reconcile.Loop, listen string, serve web.Options, stdout io.Writer) error {
-	if listen == "" {
-		loop.Run(ctx)
-		return nil
-	}
-	listener, err := net.Listen("tcp", listen)
-	if err != nil {
-		return fmt.Errorf("--listen: %w", err)
-	}
-	fmt.Fprintf(stdout, "listening on http://%s\n", listener.Addr())
-	server := &http.Server{Handler: web.NewServer(serve), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			cancel(fmt.Errorf("HTTP server: %w", err))
-		}
-	}()
-	loop.Run(ctx)
-	failure := context.Cause(ctx)
-	if errors.Is(failure, context.Canceled) {
-		failure = nil
-	}
-	shutdown, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer stop()
-	closeErr := server.Shutdown(shutdown)
-	<-served
-	return errors.Join(failure, closeErr)
 }

@@ -92,25 +92,26 @@ type hook struct {
 	look    func() // must not block
 }
 
-// receive answers 202 to whoever knows a secret and 401 to everybody else, without a word that would tell why.
+// receive answers 202 to whoever knows a secret and 401 to everybody else, without a word that would tell why. A body that is
+// too large, or that ends in the middle, is told only to who showed the secret itself: no code can be computed of it.
 func (h hook) receive(read scheme) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		p := read(r.Header)
-		if p.token == "" && len(p.codes) == 0 {
-			w.WriteHeader(http.StatusUnauthorized)
+		p, secrets := read(r.Header), h.secrets.read()
+		known := secrets.hold(p.token)
+		if !known && len(p.codes) == 0 {
+			w.WriteHeader(http.StatusUnauthorized) // no body could change that
 			return
 		}
-		secrets := h.secrets.read()
 		macs := p.begin(secrets)
 		_, err := io.Copy(io.MultiWriter(writers(macs)...), http.MaxBytesReader(w, r.Body, maxHook))
 		var tooLarge *http.MaxBytesError
 		switch {
+		case !known && (err != nil || !p.matches(macs)):
+			w.WriteHeader(http.StatusUnauthorized)
 		case errors.As(err, &tooLarge):
 			w.WriteHeader(http.StatusRequestEntityTooLarge)
 		case err != nil:
 			w.WriteHeader(http.StatusBadRequest) // the sender has gone in the middle of it
-		case !secrets.hold(p.token) && !p.matches(macs):
-			w.WriteHeader(http.StatusUnauthorized)
 		default:
 			h.look()
 			w.WriteHeader(http.StatusAccepted)

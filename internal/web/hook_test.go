@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -216,12 +218,15 @@ func TestHookBodyLimit(t *testing.T) {
 	if w.Code != http.StatusRequestEntityTooLarge || w.Body.Len() > 0 || body.read > 2*maxHook {
 		t.Errorf("a larger one: %d %q after %d bytes, want 413 and nothing, and no more read than must be", w.Code, w.Body, body.read)
 	}
-	body.read = 0
-	req = httptest.NewRequest(http.MethodPost, "/hook/gitlab", body)
-	w = httptest.NewRecorder()
-	h.ServeHTTP(w, req)
-	if w.Code != http.StatusUnauthorized || body.read > 0 {
-		t.Errorf("a larger one without a secret: %d after %d bytes, want 401 after none", w.Code, body.read)
+	for _, token := range []string{"", "other"} {
+		body.read = 0
+		req = httptest.NewRequest(http.MethodPost, "/hook/gitlab", body)
+		req.Header.Set("X-Gitlab-Token", token)
+		w = httptest.NewRecorder()
+		h.ServeHTTP(w, req)
+		if w.Code != http.StatusUnauthorized || body.read > 0 {
+			t.Errorf("a larger one with token %q: %d after %d bytes, want 401 after none", token, w.Code, body.read)
+		}
 	}
 	req = httptest.NewRequest(http.MethodPost, "/hook/gitlab", io.MultiReader(strings.NewReader("x"), broken{}))
 	req.Header.Set("X-Gitlab-Token", "secret")
@@ -232,6 +237,80 @@ func TestHookBodyLimit(t *testing.T) {
 	}
 	if h.looks != 1 {
 		t.Errorf("%d looks, want one", h.looks)
+	}
+}
+
+// TestHookRefusesWhateverTheBody: who does not know a secret does not learn either what becomes of a body that is too large, or cut.
+// A code of such a body is no proof, not even that of the part which was read.
+func TestHookRefusesWhateverTheBody(t *testing.T) {
+	const secret = "secret"
+	part := strings.Repeat("x", maxHook)
+	bodies := map[string]func() io.Reader{
+		"too large": func() io.Reader { return strings.NewReader(part + "x") },
+		"endless":   func() io.Reader { return &endless{} },
+		"cut":       func() io.Reader { return io.MultiReader(strings.NewReader(part), broken{}) },
+		"broken":    func() io.Reader { return broken{} },
+	}
+	signed := "v1," + base64.StdEncoding.EncodeToString(codeOf(secret, "..", part))
+	for _, tt := range []struct {
+		name, path string
+		header     []string
+	}{
+		{"GitHub, nothing", "/hook/github", nil},
+		{"GitHub, another secret", "/hook/github", []string{"X-Hub-Signature-256", "sha256=" + hexOf("other", part)}},
+		{"GitHub, a code of no body", "/hook/github", []string{"X-Hub-Signature-256", "sha256=" + hexOf(secret, "")}},
+		{"GitHub, a code of a part", "/hook/github", []string{"X-Hub-Signature-256", "sha256=" + hexOf(secret, part)}},
+		{"Gitea, nothing", "/hook/gitea", nil},
+		{"Gitea, another secret", "/hook/gitea", []string{"X-Gitea-Signature", hexOf("other", part)}},
+		{"Gitea, a code of a part", "/hook/gitea", []string{"X-Gitea-Signature", hexOf(secret, part)}},
+		{"GitLab, nothing", "/hook/gitlab", nil},
+		{"GitLab, another secret", "/hook/gitlab", []string{"X-Gitlab-Token", "other"}},
+		{"GitLab, a code of a part", "/hook/gitlab", []string{"webhook-signature", signed}},
+		{"GitLab, another secret and a code of a part", "/hook/gitlab", []string{"X-Gitlab-Token", "other", "webhook-signature", signed}},
+		{"a script, nothing", "/hook/generic", nil},
+		{"a script, another secret", "/hook/generic", []string{"Authorization", "Bearer other"}},
+		{"a script, a code of a part", "/hook/generic", []string{"X-Gitfleet-Signature", "sha256=" + hexOf(secret, part)}},
+	} {
+		for kind, body := range bodies {
+			h := newHooked(t, secret)
+			req := httptest.NewRequest(http.MethodPost, tt.path, body())
+			for i := 0; i+1 < len(tt.header); i += 2 {
+				req.Header.Set(tt.header[i], tt.header[i+1])
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, req)
+			if w.Code != http.StatusUnauthorized || w.Body.Len() > 0 || h.looks > 0 {
+				t.Errorf("%s, with a body that is %s: %d %q and %d looks, want 401, nothing and none", tt.name, kind, w.Code, w.Body, h.looks)
+			}
+		}
+	}
+}
+
+// TestHookMalformedBody sends what is no body at all to a server as it listens.
+func TestHookMalformedBody(t *testing.T) {
+	s := httptest.NewServer(newHooked(t, "secret"))
+	defer s.Close()
+	for header, want := range map[string]int{
+		"X-Other: 1":                  http.StatusUnauthorized,
+		"Authorization: Bearer other": http.StatusUnauthorized,
+		"X-Gitfleet-Signature: sha256=" + hexOf("secret", ""): http.StatusUnauthorized,
+		"Authorization: Bearer secret":                        http.StatusBadRequest,
+	} {
+		conn, err := net.Dial("tcp", s.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "POST /hook/generic HTTP/1.1\r\nHost: x\r\n%s\r\nTransfer-Encoding: chunked\r\n\r\nno length\r\n\r\n", header)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatalf("%s: %v", header, err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if resp.StatusCode != want || len(body) > 0 || err != nil {
+			t.Errorf("%s, and chunks that are none: %d %q %v, want %d and nothing", header, resp.StatusCode, body, err, want)
+		}
+		resp.Body.Close()
+		conn.Close()
 	}
 }
 

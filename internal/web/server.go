@@ -46,17 +46,30 @@ type Options struct {
 // NewServer returns the handler for everything that `gitfleet run` serves.
 func NewServer(o Options) http.Handler { return newServer(o, time.Now) }
 
+// NewPublicServer returns the handler for what people and forges outside need: badges and webhooks, and nothing else.
+func NewPublicServer(o Options) http.Handler {
+	mux := http.NewServeMux()
+	(&server{latest: o.Latest, now: time.Now}).servePublic(mux, o)
+	return harden(mux)
+}
+
 func newServer(o Options, now func() time.Time) http.Handler {
 	s := &server{latest: o.Latest, now: now}
-	if o.BadgeTokenFile != "" {
-		s.badgeTokens = &secretFile{path: o.BadgeTokenFile, log: o.Log}
-	}
 	mux := http.NewServeMux()
+	s.servePublic(mux, o)
 	mux.HandleFunc("GET /{$}", s.page)
 	mux.HandleFunc("GET "+statusPath, s.status)
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", metrics(o.Latest))
+	return harden(mux)
+}
+
+// servePublic adds what may be reached from outside: each has a token or a secret of its own, or is meant for everybody.
+func (s *server) servePublic(mux *http.ServeMux, o Options) {
+	if o.BadgeTokenFile != "" {
+		s.badgeTokens = &secretFile{path: o.BadgeTokenFile, log: o.Log}
+	}
 	mux.HandleFunc("GET /badge/{name...}", s.badge)
 	if o.HookSecretFile != "" {
 		h := hook{secrets: &secretFile{path: o.HookSecretFile, log: o.Log}, look: o.Look}
@@ -64,7 +77,6 @@ func newServer(o Options, now func() time.Time) http.Handler {
 			mux.HandleFunc("POST /hook/"+sender, h.receive(read))
 		}
 	}
-	return harden(mux)
 }
 
 // harden sets what keeps a browser from doing more with an answer than to show it.
