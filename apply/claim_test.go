@@ -117,6 +117,10 @@ func TestClaimErrors(t *testing.T) {
 	if err.Error() != want {
 		t.Errorf("got  %s\nwant %s", err, want)
 	}
+	pending := &ClaimPendingError{Source: "s", Reason: "waiting for an answer"}
+	if got, want := pending.Error(), "the claim on this member (Lease gitfleet-system/"+ClaimName("s")+") is not held yet: waiting for an answer"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
 }
 
 // FuzzClaimLease: whatever others write into a lease, it is read as something, what is written from it is read as the

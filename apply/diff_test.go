@@ -1,9 +1,13 @@
 package apply
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -141,6 +145,54 @@ func TestTooMany(t *testing.T) {
 		if got := TooMany(row.removals, row.listed, row.limit); got != row.want {
 			t.Errorf("%s: TooMany(%d, %d, %+v) = %v", row.reason, row.removals, row.listed, row.limit, got)
 		}
+	}
+}
+
+// TestKinds: each version of a kind must be watched once, in whatever inventory it stands.
+func TestKinds(t *testing.T) {
+	item := func(group, version, kind, name string) Item {
+		return Item{Ref: api.Ref{Group: group, Kind: kind, Name: name}, Version: version}
+	}
+	got := Kinds(map[string]Parent{
+		"a": {Items: []Item{item("", "v1", "Namespace", "x"), item("apps", "v1", "Deployment", "a"), item("apps", "v1", "Deployment", "b")}},
+		"b": {Items: []Item{item("apps", "v1", "Deployment", "a"), item("apps", "v1beta1", "Deployment", "c"), item("apps", "v2", "DaemonSet", "a")}},
+		"c": {},
+	})
+	want := []schema.GroupVersionKind{{Version: "v1", Kind: "Namespace"}, {Group: "apps", Version: "v2", Kind: "DaemonSet"},
+		{Group: "apps", Version: "v1", Kind: "Deployment"}, {Group: "apps", Version: "v1beta1", Kind: "Deployment"}}
+	if !slices.Equal(got, want) {
+		t.Errorf("kinds %v, want %v", got, want)
+	}
+}
+
+// TestWake: the first of the repairs that are held back is the moment to look again, whichever set it is of.
+func TestWake(t *testing.T) {
+	at := func(m int) Held { return Held{Until: storyTime.Add(time.Duration(m) * time.Minute)} }
+	if at, ok := (Plan{Sets: []SetPlan{{}}}).Wake(); ok {
+		t.Errorf("a plan that holds nothing wakes at %s", at)
+	}
+	p := Plan{Sets: []SetPlan{{Held: []Held{at(5), at(3)}}, {}, {Held: []Held{at(4), at(2), at(9)}}}}
+	if got, ok := p.Wake(); !ok || got != at(2).Until {
+		t.Errorf("wakes at %s, %t; want %s", got, ok, at(2).Until)
+	}
+	if !p.Empty() {
+		t.Error("a plan that only holds back has something to execute")
+	}
+}
+
+// TestInventoryThatDoesNotFitStopsItsSetOnly: nothing is written under an inventory that could not list it.
+func TestInventoryThatDoesNotFitStopsItsSetOnly(t *testing.T) {
+	live := Live{Complete: true, ParentsSynced: true}
+	big := configMaps(4000, "1")
+	for _, o := range big {
+		o.Ref.Name += strings.Repeat("x", 249)
+	}
+	plan := Diff("aks-1", []Set{{Name: "big", Objects: big}, {Name: "small", Objects: configMaps(1, "1")}}, live, storyTime)
+	if len(plan.Sets) != 2 || !errors.Is(plan.Sets[0].Err, ErrInventoryTooLarge) || plan.Sets[1].Err != nil || plan.Size() != 1 {
+		t.Fatalf("%d sets, %d changes; want the big one refused and the small one's object created", len(plan.Sets), plan.Size())
+	}
+	if got := plan.String(); !strings.HasPrefix(got, "aks-1 big: blocked: ") || strings.Count(got, "aks-1 big: ") != 1 {
+		t.Errorf("the plan tells %.300q", got)
 	}
 }
 

@@ -99,6 +99,29 @@ func TestDriftOf(t *testing.T) {
 	}
 }
 
+// TestDriftOfWhatNoServerWrites: entries that cannot be read are nobody's, and the change shows all the same.
+func TestDriftOfWhatNoServerWrites(t *testing.T) {
+	changed := jsonOf(t, merge(t, object(t, asApplied).Object, `{"spec":{"replicas":9}}`))
+	live, answer := withEntries(t, changed, ourFields), withEntries(t, asApplied, ourFields)
+	if d := DriftOf(live, withEntries(t, asApplied, `kubectl Update v1 {}`), storyTime); d.What != driftChanged || d.Fields != nil {
+		t.Errorf("an answer without an entry of ours: %+v", d)
+	}
+	entries := entriesOf([]string{`broken Update v1 {"what":1}`, ourFields, `timeless Update v1 {"f:spec":{"f:replicas":{}}}`})
+	live.SetManagedFields(append(entries, metav1.ManagedFieldsEntry{}))
+	d := DriftOf(live, answer, storyTime)
+	if len(d.Fields) != 1 || d.Fields[0] != (DriftedField{Path: ".spec.replicas", Manager: "timeless", Operation: "Update"}) {
+		t.Errorf("beside entries that are none: %+v", d)
+	}
+	live.SetManagedFields([]metav1.ManagedFieldsEntry{{}})
+	if d := DriftOf(live, answer, storyTime); d.What != driftCleared || len(d.Fields) != 1 {
+		t.Errorf("one empty entry is how managedFields are cleared: %+v", d)
+	}
+	live = withEntries(t, jsonOf(t, merge(t, object(t, asApplied).Object, `{"spec":{"containers":{"app":"i"}}}`)), ourFields)
+	if d := DriftOf(live, answer, storyTime); d.What != driftChanged || !strings.Contains(d.String(), ".spec.containers") {
+		t.Errorf("a map where a list was applied: %+v", d)
+	}
+}
+
 // TestDriftIsShort: an Event has little room.
 func TestDriftIsShort(t *testing.T) {
 	d := Drift{What: driftChanged}

@@ -79,6 +79,16 @@ func TestDeepFields(t *testing.T) {
 	}
 }
 
+// TestEntryOfMetadata: who is watched by metadata alone has the hash of the whole object.
+func TestEntryOfMetadata(t *testing.T) {
+	u := &unstructured.Unstructured{Object: map[string]any{}}
+	u.SetManagedFields(benchEntries(deploymentFields))
+	whole, partial := entryHashOf(u), entryHashOf(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{ManagedFields: benchEntries(deploymentFields)}})
+	if whole == "" || whole != partial {
+		t.Errorf("the whole object has the hash %q, its metadata %q", whole, partial)
+	}
+}
+
 func TestEntryWithoutFields(t *testing.T) {
 	entry := metav1.ManagedFieldsEntry{Manager: api.FieldManager, Operation: metav1.ManagedFieldsOperationApply, APIVersion: "apps/v1"}
 	if got, want := EntryHash([]metav1.ManagedFieldsEntry{entry}), EntryHash(benchEntries("{}")); got != want {

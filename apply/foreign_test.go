@@ -5,6 +5,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gitfleet/gitfleet/api"
 )
@@ -50,11 +51,28 @@ func TestForeign(t *testing.T) {
 		{"no token", ref("Secret", "t"), metav1.ObjectMeta{Annotations: token("default", "")}, true},
 		{"a claim that was there before", ref("PersistentVolumeClaim", "data"), metav1.ObjectMeta{Labels: ours, ManagedFields: modes("kubectl-create", "", created)}, true},
 		{"a claim that only gitfleet made", ref("PersistentVolumeClaim", "data"), metav1.ObjectMeta{Labels: ours, ManagedFields: modes(api.FieldManager, "", created)}, false},
+		{"a claim that another applies too", ref("PersistentVolumeClaim", "data"), metav1.ObjectMeta{Labels: ours,
+			ManagedFields: append(modes(api.FieldManager, "", created), modes("flux", "", created)...)}, true},
+		{"a claim with a status of somebody", ref("PersistentVolumeClaim", "data"), metav1.ObjectMeta{Labels: ours, ManagedFields: modes("x", "status", created)}, false},
+		{"a claim with an entry that is no field set", ref("PersistentVolumeClaim", "data"), metav1.ObjectMeta{Labels: ours,
+			ManagedFields: append(modes("x", "", `{"f:spec":7}`), modes("y", "", created)...)}, true},
 		{"a claim that was bound", ref("PersistentVolumeClaim", "data"), metav1.ObjectMeta{Labels: ours, ManagedFields: modes("kube-controller-manager", "", `{"f:spec":{"f:volumeName":{}}}`)}, false},
 	}
 	for _, row := range rows {
 		if got := owned.Foreign(row.ref, &row.meta); got != row.foreign {
 			t.Errorf("%s, %s: foreign %v, want %v", row.ref, row.reason, got, row.foreign)
+		}
+	}
+}
+
+// TestBookkeeping: an Event of another group may be anything.
+func TestBookkeeping(t *testing.T) {
+	for kind, want := range map[string]bool{
+		"Event": true, "Event.events.k8s.io": true, "Lease.coordination.k8s.io": true, "LeaseCandidate.coordination.k8s.io": true,
+		"Event.example.com": false, "Lease": false, "ConfigMap": false,
+	} {
+		if got := IsBookkeeping(schema.ParseGroupKind(kind)); got != want {
+			t.Errorf("%s only records what goes on: %t, want %t", kind, got, want)
 		}
 	}
 }

@@ -36,6 +36,8 @@ func TestStrip(t *testing.T) {
 		{"maps that held nothing else go with it: an empty one would be ours, and mean something else",
 			"spec.strategy.rollingUpdate.maxSurge", `{"spec":{"strategy":null}}`},
 		{"a value is no map", "spec.replicas.x", `{}`},
+		{"a map is no list", "spec.strategy[name=x].y", `{}`},
+		{"a list is no map", "spec.template.spec.containers.app", `{}`},
 	} {
 		t.Run(row.path, func(t *testing.T) {
 			in := object(t, shop)

@@ -89,6 +89,7 @@ func TestHealth(t *testing.T) {
 		{"gateway", "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {generation: 3}, status: {conditions: [{type: Accepted, status: 'True', observedGeneration: 3}, {type: Programmed, status: 'True', observedGeneration: 3}]}}", "Current"},
 		{"route unseen", "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute}", "InProgress: no parent has accepted the route yet"},
 		{"route half accepted", "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, status: {parents: [{parentRef: {name: a}, conditions: [{type: Accepted, status: 'True'}, {type: ResolvedRefs, status: 'True'}]}, {parentRef: {name: b}, conditions: [{type: Accepted, status: 'True'}, {type: ResolvedRefs, status: 'False', reason: BackendNotFound}]}]}}", "InProgress: parent 2 (b): not ResolvedRefs: BackendNotFound"},
+		{"nonsense beside a parent of a route", "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, status: {parents: [7, {parentRef: {name: b}}]}}", "InProgress: parent 2 (b): Accepted is not told yet"},
 		{"route", "{apiVersion: gateway.networking.k8s.io/v1, kind: GRPCRoute, status: {parents: [{parentRef: {name: a}, conditions: [{type: Accepted, status: 'True'}, {type: ResolvedRefs, status: 'True'}]}]}}", "Current"},
 		{"nonsense for parents", "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, status: {parents: [{conditions: 7}]}}", "InProgress: parent 1 (): Accepted is not told yet"},
 

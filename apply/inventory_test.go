@@ -70,6 +70,28 @@ func TestParentNamesAreNames(t *testing.T) {
 	}
 }
 
+// TestParentsAreTold: what else gitfleet keeps in its namespace is no inventory.
+func TestParentsAreTold(t *testing.T) {
+	for name, want := range map[string]bool{ParentName("web"): true, ParentName("Web_"): true, "kube-root-ca.crt": false, "web": false, "my-applyset-web": false} {
+		if got := IsParentName(name); got != want {
+			t.Errorf("%s is a parent: %t, want %t", name, got, want)
+		}
+	}
+}
+
+// TestAccountIsRecorded: what acts as an account must be deleted as that account, also when its placement is gone.
+func TestAccountIsRecorded(t *testing.T) {
+	p := sample
+	p.Account = "team-a/deployer"
+	cm, err := EncodeParent(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := DecodeParent(cm); err != nil || got.Account != p.Account || !got.Equal(p) || got.Equal(sample) {
+		t.Errorf("read back: %v, account %q; equal to what was written %t, to one without account %t", err, got.Account, got.Equal(p), got.Equal(sample))
+	}
+}
+
 func TestInventoryThatDoesNotFitIsRefused(t *testing.T) {
 	var p Parent
 	p.Name = "big"

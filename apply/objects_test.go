@@ -46,8 +46,34 @@ func TestObjects(t *testing.T) {
 			t.Fatal("what was never there is found")
 		}
 	}
-	for range now.objects.All() { // ends when it is told to
-		break
+}
+
+// TestObjectsInOnePiece: the last one of a ref counts, and who iterates may stop at any object, changed lately or not.
+func TestObjectsInOnePiece(t *testing.T) {
+	lo := func(name, version string) *LiveObject {
+		return &LiveObject{Ref: api.Ref{Kind: "ConfigMap", Name: name}, ResourceVersion: version}
+	}
+	objects := ObjectsOf(lo("a", "1"), lo("b", "1"), lo("a", "2"))
+	if a, _ := objects.Get(lo("a", "").Ref); objects.Len() != 2 || a.ResourceVersion != "2" {
+		t.Errorf("%d objects, a has version %q", objects.Len(), a.ResourceVersion)
+	}
+	for what, same := range map[string]Objects{"with nothing": objects.With(), "without nothing": objects.Without(), "without what is not there": objects.Without(lo("x", "").Ref)} {
+		if !maps.Equal(allOf(same), allOf(objects)) || same.Len() != 2 {
+			t.Errorf("%s they are %v", what, allOf(same))
+		}
+	}
+	for most, o := range map[int]Objects{2: objects, 3: objects.With(lo("c", "1"))} {
+		for stop := 1; stop <= most; stop++ {
+			n := 0
+			for range o.All() {
+				if n++; n == stop {
+					break
+				}
+			}
+			if n != stop {
+				t.Errorf("of %d objects %d came before the end, want %d", most, n, stop)
+			}
+		}
 	}
 }
 

@@ -98,8 +98,27 @@ func TestOwnership(t *testing.T) {
 			t.Errorf("%s: a second time changes something again", row.reason)
 		}
 	}
-	if _, _, err := Ownership([]metav1.ManagedFieldsEntry{entry(`gitfleet Apply v1 {"what":1}`)}, fieldPaths(t, "spec.replicas"), false); err == nil {
-		t.Error("what is no field set was taken for one")
+	for broken, lines := range map[string][]string{
+		"gitfleet": {`gitfleet Apply v1 {"what":1}`},
+		"kubectl":  {`kubectl Update v1 {"what":1}`, `gitfleet Apply v1 {"f:spec":{"f:replicas":{},"f:paused":{}}}`},
+	} {
+		after, changed, err := Ownership(entriesOf(lines), fieldPaths(t, "spec.replicas"), true)
+		if err == nil || !strings.Contains(err.Error(), "entry of manager "+broken) || after != nil || changed {
+			t.Errorf("what is no field set was taken for one: %v, %t, %v; want an error that names %s", after, changed, err, broken)
+		}
+	}
+}
+
+// TestOwnershipOfNothing: who gives all away has no entry left, and one without fields has nothing to give.
+func TestOwnershipOfNothing(t *testing.T) {
+	all := entriesOf([]string{`gitfleet Apply v1 {"f:spec":{"f:replicas":{}}}`, `hpa Update/scale v1 {"f:spec":{"f:replicas":{}}}`})
+	after, changed, err := Ownership(all, fieldPaths(t, "spec.replicas"), false)
+	if err != nil || !changed || len(after) != 1 || after[0].Manager != "hpa" {
+		t.Errorf("our only field is given away: %v, %t, %v", after, changed, err)
+	}
+	empty := []metav1.ManagedFieldsEntry{{Manager: "gitfleet", Operation: "Apply", APIVersion: "v1"}}
+	if _, changed, err := Ownership(empty, fieldPaths(t, "spec.replicas"), false); err != nil || changed {
+		t.Errorf("an entry without fields: changed %t, %v", changed, err)
 	}
 }
 
@@ -120,6 +139,18 @@ func TestCheckHandOut(t *testing.T) {
 		if inside && !strings.HasPrefix(err.Error(), "."+path+" cannot be given away") {
 			t.Errorf("the error does not name the field: %v", err)
 		}
+	}
+}
+
+func TestCheckHandOutWithoutOurFields(t *testing.T) {
+	service := object(t, `{"apiVersion":"v1","kind":"Service","metadata":{"name":"s"},"spec":{"selector":{"app":"a"}}}`)
+	paths := fieldPaths(t, "spec.selector.app")
+	if err := CheckHandOut(service, entriesOf([]string{`kubectl Apply v1 {"f:spec":{"f:selector":{}}}`}), paths); err != nil {
+		t.Errorf("what another owns as a whole: %v", err)
+	}
+	err := CheckHandOut(service, entriesOf([]string{`gitfleet Apply v1 {"what":1}`}), paths)
+	if _, indivisible := errors.AsType[*IndivisibleError](err); err == nil || indivisible {
+		t.Errorf("what is no field set: %v, want an error that says so", err)
 	}
 }
 

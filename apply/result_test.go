@@ -33,6 +33,14 @@ func TestResultTellsOfWhom(t *testing.T) {
 	}
 }
 
+func TestOutcomesAreSorted(t *testing.T) {
+	outcomes := []Outcome{{Ref: api.Ref{Kind: "Service", Name: "a"}}, {Ref: api.Ref{Kind: "ConfigMap", Name: "b"}}, {Ref: api.Ref{Kind: "ConfigMap", Name: "a"}}}
+	SortOutcomes(outcomes)
+	if got := outcomes[0].Ref.String() + ", " + outcomes[1].Ref.String() + ", " + outcomes[2].Ref.String(); got != "ConfigMap a, ConfigMap b, Service a" {
+		t.Errorf("sorted by ref they are %s", got)
+	}
+}
+
 func TestPlanIsAskedBySet(t *testing.T) {
 	wait := Wait{Ref: api.Ref{Kind: "ConfigMap", Name: "later"}}
 	p := Plan{Sets: []SetPlan{
