@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -174,8 +175,17 @@ func (o *forgeOptions) place(repository string) (address, name string, err error
 	if o.url == "" && (u.Scheme != "https" && u.Scheme != "http") {
 		return "", "", errors.New("--repo does not say where the forge is: name it with --forge-url")
 	}
+	if o.url == "" && u.Scheme == "http" && !isLoopback(u.Hostname()) {
+		return "", "", errors.New("--repo is plain HTTP, and the forge's token would be sent in clear: use https, or name the forge with --forge-url, as http:// where the network is trusted")
+	}
 	name = cmp.Or(o.repo, strings.TrimSuffix(strings.Trim(u.Path, "/"), ".git"))
 	return cmp.Or(o.url, u.Scheme+"://"+u.Host), name, nil
+}
+
+// isLoopback tells whether a host is this machine by its very name: what a resolver says of another name may change.
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
 // githubApp reads --github-app.
