@@ -86,7 +86,7 @@ func (l *Loop) unsettled() (working, unreached []string) {
 			}
 		case refusedClaim(m.claim):
 			if len(l.schedule.targets[m.name]) > 0 {
-				unreached = append(unreached, m.name+": "+m.claim.Error())
+				unreached = append(unreached, m.name+" is not ours to write to: another gitfleet has it, or this one may not ask; the log has more")
 			}
 		case m.plannedFor != l.wish || !m.live.Complete || m.busy():
 			working = append(working, m.name+" is being worked on")

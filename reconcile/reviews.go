@@ -254,7 +254,7 @@ func (l *Loop) reviewOne(ctx context.Context, pr report.PullRequest, onto *wish)
 	}
 	if err != nil {
 		out.err, out.state = err, report.StateError
-		out.summary = report.Describe("not planned, will be tried again: "+err.Error(), report.LongestDescription)
+		out.summary = "not planned, will be tried again; why is in gitfleet's log"
 	}
 	return out
 }
@@ -276,6 +276,7 @@ func (l *Loop) planRequest(ctx context.Context, pr report.PullRequest, onto *wis
 
 // tell puts the plan into the words of the review.
 func (r *review) tell(plan report.Plan, o report.MarkdownOptions) {
+	plan = plan.Public()
 	plan.Base, plan.Head = "", r.head
 	r.gist = plan.Markdown(report.LongestComment, o)
 	plan.Base = r.onto

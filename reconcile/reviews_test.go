@@ -227,8 +227,8 @@ func TestLoopOutlivesABugInAPlan(t *testing.T) {
 		return nil
 	}
 	l, _ := startLoop(t, repo, fakeFleet{"east": east}, t.TempDir(), plansFor(forge, repo))
-	forge.comes(t, l, "builds", report.ContextPlan, report.StateError, "which is a bug")
-	forge.comes(t, l, "asks", report.ContextPlan, report.StateError, "which is a bug")
+	forge.comes(t, l, "builds", report.ContextPlan, report.StateError, "why is in gitfleet's log")
+	forge.comes(t, l, "asks", report.ContextPlan, report.StateError, "why is in gitfleet's log")
 	forge.comes(t, l, "good", report.ContextPlan, report.StateSuccess, "1 created")
 	repo.push("next", append(slices.Clone(base), config("web", "next", "1"))...)
 	await(t, l, "the next commit", convergedOn("next"))

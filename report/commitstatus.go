@@ -10,6 +10,10 @@ import (
 	"github.com/gitfleet/gitfleet/api/networking/v1alpha1"
 )
 
+// where people find what is not told to a forge. Why a member or a repository cannot be reached names addresses and paths, which
+// are nobody's business but the operator's.
+const where = "in gitfleet's log"
+
 // StatusOptions is what the statuses of commits need to know besides the Report.
 type StatusOptions struct {
 	Name       string        // begins every context in place of StatusName
@@ -78,7 +82,7 @@ func (r Report) applyStatus(o StatusOptions) (State, string) {
 		}
 		return StateFailure, text
 	case r.Head.Commit != r.Applied.Commit && r.SourceErr != "":
-		return StateError, "not rendered, will be tried again: " + r.SourceErr
+		return StateError, "not rendered, will be tried again; why is " + where
 	case r.Held != "":
 		return StatePending, r.Held
 	case r.Head.Commit != r.Applied.Commit:
@@ -128,11 +132,9 @@ type progress struct {
 // progressOf counts for one cluster, or for all of them when its name is empty.
 func (r Report) progressOf(cluster string) progress {
 	var p progress
-	away := map[string]string{}
+	away := map[string]bool{}
 	for _, m := range r.Members {
-		if m.Joined != "True" {
-			away[m.Name] = cmp.Or(m.Message, "not reached")
-		}
+		away[m.Name] = m.Joined != "True"
 	}
 	on := map[string]bool{}
 	for _, placed := range r.Placements {
@@ -156,13 +158,13 @@ func (r Report) progressOf(cluster string) progress {
 	return p
 }
 
-// add counts one placement on one cluster, which is away for a reason or not at all.
-func (p *progress) add(placement string, c PlacementOnCluster, away string) {
+// add counts one placement on one cluster, which may be away.
+func (p *progress) add(placement string, c PlacementOnCluster, away bool) {
 	p.slots++
 	text := fmt.Sprintf("%s on %s: %s", placement, c.Cluster, c.Message)
 	switch {
-	case away != "":
-		p.member = append(p.member, fmt.Sprintf("%s is not reached: %s", c.Cluster, away))
+	case away:
+		p.member = append(p.member, c.Cluster+" is not reached; why is "+where)
 	case statusOf(c.Applied) == "True" && statusOf(c.Healthy) == "True":
 		p.done++
 	case statusOf(c.Applied) == "False" && c.Operator:

@@ -51,7 +51,7 @@ func TestCommitStatuses(t *testing.T) {
 			r.Errors = []render.ManifestError{{File: "a.yaml", Document: 1, Field: "spec.x", Message: "unknown field"}, {File: "b.yaml", Message: "is empty"}}
 		}), early, "gitfleet/apply failure: 2 mistakes: a.yaml: document 1: spec.x: unknown field"},
 		{"our own failure to render", change(committed(), func(r *Report) { r.Applied, r.SourceErr = source.Revision{}, "the child was killed" }), early,
-			"gitfleet/apply error: not rendered, will be tried again: the child was killed"},
+			"gitfleet/apply error: not rendered, will be tried again; why is in gitfleet's log"},
 		{"the repository is away, the commit is in force", change(committed("True/True"), func(r *Report) { r.SourceErr = "no route" }), early,
 			"gitfleet/apply success: in place and healthy on 1 cluster"},
 		{"all in place", committed("True/True", "True/True"), late, "gitfleet/apply success: in place and healthy on 2 clusters"},
@@ -61,7 +61,7 @@ func TestCommitStatuses(t *testing.T) {
 		{"never healthy", committed("True/True", "True/False Deployment web is InProgress"), late,
 			"gitfleet/apply failure: 1 of 2 in place after 10m0s; web on aks-2: Deployment web is InProgress"},
 		{"a member away", change(committed("True/True", "Unknown/Unknown"), func(r *Report) { r.Members[1].Joined, r.Members[1].Message = "Unknown", "no answer" }), late,
-			"gitfleet/apply error: 1 of 2 in place after 10m0s; aks-2 is not reached: no answer"},
+			"gitfleet/apply error: 1 of 2 in place after 10m0s; aks-2 is not reached; why is in gitfleet's log"},
 		{"a member away that is not chosen", change(committed("True/True"), func(r *Report) {
 			r.Members = append(r.Members, Member{Name: "aks-9", Joined: "Unknown"})
 		}), late, "gitfleet/apply success: in place and healthy on 1 cluster"},
