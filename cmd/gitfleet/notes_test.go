@@ -51,7 +51,10 @@ func testNotes(t *testing.T, w *world) {
 	release()
 	w.awaitStatus(mended, "gitfleet/apply: success:")
 	w.awaitStatus(slow, fmt.Sprintf("gitfleet/apply: error: superseded by %.10s", mended))
-	w.expectStates(broken, report.ContextApply, report.StatePending, report.StateFailure)
+	// A mistake may be found sooner than the word that it is looked for could be told.
+	if got := w.states(broken, report.ContextApply); !slices.Equal(got, []report.State{report.StateFailure}) && !slices.Equal(got, []report.State{report.StatePending, report.StateFailure}) {
+		t.Errorf("gitfleet/apply of a commit with a mistake has been %q, want a failure, and nothing but pending before", got)
+	}
 	w.expectStates(slow, report.ContextApply, report.StatePending, report.StateError)
 	w.expectStates(mended, report.ContextApply, report.StatePending, report.StateSuccess)
 
