@@ -31,6 +31,12 @@ const (
 	AnnotationHealth         = "gitfleet.dev/health"
 	AnnotationUnplaceAfter   = "gitfleet.dev/unplace-after"
 
+	// LabelDerived on a Service on a member tells that gitfleet derived it from a multi-cluster service, and for what: one of the
+	// two values below.
+	LabelDerived        = "gitfleet.dev/derived"
+	DerivedClusterSetIP = "clusterset-ip" // its cluster IP is the import's clusterset IP there
+	DerivedLoadBalancer = "load-balancer" // it stands for a MultiClusterService
+
 	// TrailerConfirm in a commit message is the word of a person: the removals that the plan of that digest holds back may
 	// be carried out.
 	TrailerConfirm = "Gitfleet-Confirm"

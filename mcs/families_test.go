@@ -77,7 +77,7 @@ func TestBackendsAreOfOneFamily(t *testing.T) {
 				observed = append(observed, Observed{Cluster: e.Cluster, Synced: true, Exports: []Export{e}})
 			}
 			got := ""
-			for n, b := range Resolve(observed).LoadBalancers[0].Backends {
+			for n, b := range Resolve(observed, Terms{}, now).LoadBalancers[0].Backends {
 				if n > 0 {
 					got += " "
 				}

@@ -149,7 +149,7 @@ func TestReadyOfLosers(t *testing.T) {
 		t.Errorf("m2 lost its only port; Ready is %s", v.Ready)
 	}
 	loser.Conditions = []metav1.Condition{{Type: "Conflict", Status: "True", Reason: "ConflictFound", Message: r.Exports[1].Conflict.Message}}
-	r = Resolve([]Observed{{Cluster: "m1"}, {Cluster: "m2", Synced: true, Exports: []Export{loser}}})
+	r = Resolve([]Observed{{Cluster: "m1"}, {Cluster: "m2", Synced: true, Exports: []Export{loser}}}, Terms{}, now)
 	if v := r.Exports[0]; v.Ready.Status != "Unknown" || v.Conflict.Message != loser.Conditions[0].Message {
 		t.Errorf("m1 cannot be seen; m2 has Ready %s and Conflict %s", v.Ready, v.Conflict)
 	}
@@ -176,7 +176,7 @@ func TestConflictIsCleared(t *testing.T) {
 			observed := []Observed{
 				{Cluster: "m1", Synced: true, Exports: []Export{export("m1", now, func(*Export) {})}},
 				{Cluster: "m2", Synced: true, Exports: []Export{export("m2", now.Add(time.Second), func(e *Export) { e.Service.Ports[0].Port = 81 })}}}
-			r := Resolve(observed)
+			r := Resolve(observed, Terms{}, now)
 			write(observed, r.Statuses(nil, now))
 			for _, v := range r.Exports {
 				if v.Conflict.Status != "True" {
@@ -184,7 +184,7 @@ func TestConflictIsCleared(t *testing.T) {
 				}
 			}
 			tt.change(observed)
-			for _, v := range Resolve(observed).Exports {
+			for _, v := range Resolve(observed, Terms{}, now).Exports {
 				if v.Conflict.Status == "True" {
 					t.Errorf("%s: %s has conflict %s", tt.reason, v.Cluster, v.Conflict)
 				}
@@ -198,13 +198,13 @@ func TestConflictOutlivesSight(t *testing.T) {
 	observed := []Observed{
 		{Cluster: "m1", Synced: true, Exports: []Export{export("m1", now, func(*Export) {})}},
 		{Cluster: "m2", Synced: true, Exports: []Export{export("m2", now.Add(time.Second), func(e *Export) { e.Service.Ports[0].Port = 81 })}}}
-	write(observed, Resolve(observed).Statuses(nil, now))
+	write(observed, Resolve(observed, Terms{}, now).Statuses(nil, now))
 	observed[1] = Observed{Cluster: "m2"}
-	if writes := Resolve(observed).Statuses(nil, now.Add(time.Hour)); len(writes) > 0 {
+	if writes := Resolve(observed, Terms{}, now).Statuses(nil, now.Add(time.Hour)); len(writes) > 0 {
 		t.Errorf("m2 is out of sight, and m1 is told that the conflict is over:\n%s", describeWrites(writes))
 	}
 	observed[1].Synced = true
-	if v := Resolve(observed).Exports[0]; v.Conflict.Status != "False" {
+	if v := Resolve(observed, Terms{}, now).Exports[0]; v.Conflict.Status != "False" {
 		t.Errorf("m2 is seen without export, and m1 has conflict %s", v.Conflict)
 	}
 }
@@ -214,7 +214,7 @@ func TestRememberedFields(t *testing.T) {
 	imported := func(status networkingv1alpha1.ServiceImportStatus, exports ...Export) Resolution {
 		status.Clusters = []clusterStatus{{Cluster: "m1"}}
 		return Resolve([]Observed{{Cluster: "m1"}, {Cluster: "m2", Synced: true, Exports: exports,
-			Imports: []MemberImport{{Cluster: "m2", Namespace: "shop", Name: "web", Status: status}}}})
+			Imports: []MemberImport{{Cluster: "m2", Namespace: "shop", Name: "web", Status: status}}}}, Terms{}, now)
 	}
 	ports := []networkingv1alpha1.ServicePort{{Name: "http", Protocol: "TCP", Port: 80}}
 	mine := export("m2", now, sticky(timeout(20)))
@@ -252,7 +252,7 @@ func TestHeadlessEndpoints(t *testing.T) {
 	})},
 		Imports:  []MemberImport{{Cluster: "m1", Namespace: "shop", Name: "web"}},
 		Services: []Service{{Cluster: "m1", Namespace: "shop", Name: "lb", ImportName: "web"}}}
-	r := Resolve([]Observed{o})
+	r := Resolve([]Observed{o}, Terms{}, now)
 	if n := len(r.Imports[0].Endpoints); n != 2 || r.Imports[0].Endpoints[1].Ports["any"] != 7 || r.Imports[0].Endpoints[0].Hostname != "web-0" {
 		t.Errorf("endpoints %+v", r.Imports[0].Endpoints)
 	}
@@ -277,22 +277,22 @@ func TestImportStatusTellsAffinity(t *testing.T) {
 		Imports: []MemberImport{{Cluster: "m1", Namespace: "shop", Name: "web"}}}}
 	before := *observed[0].Exports[0].Service
 	observed[0].Exports[0].Service.Traits = Traits{SessionAffinity: corev1.ServiceAffinityNone}
-	write(observed, Resolve(observed).Statuses(nil, now))
+	write(observed, Resolve(observed, Terms{}, now).Statuses(nil, now))
 	observed[0].Imports[0].Status.SessionAffinity = ""
-	if write(observed, Resolve(observed).Statuses(nil, now)); observed[0].Imports[0].Status.SessionAffinity != corev1.ServiceAffinityNone {
+	if write(observed, Resolve(observed, Terms{}, now).Statuses(nil, now)); observed[0].Imports[0].Status.SessionAffinity != corev1.ServiceAffinityNone {
 		t.Errorf("no affinity is told as %q", observed[0].Imports[0].Status.SessionAffinity)
 	}
 	*observed[0].Exports[0].Service = before
 	for _, seconds := range []int32{10, 20} {
 		*observed[0].Exports[0].Service.SessionAffinityConfig.ClientIP.TimeoutSeconds = seconds
 		observed[0].Imports[0].Status.SessionAffinityConfig = observed[0].Imports[0].Status.SessionAffinityConfig.DeepCopy()
-		write(observed, Resolve(observed).Statuses(nil, now))
+		write(observed, Resolve(observed, Terms{}, now).Statuses(nil, now))
 		status := observed[0].Imports[0].Status
 		if status.SessionAffinity != "ClientIP" || *status.SessionAffinityConfig.ClientIP.TimeoutSeconds != seconds {
 			t.Errorf("status after %d s: %+v", seconds, status)
 		}
 		observed[0].Imports[0].Status = *status.DeepCopy()
-		if writes := Resolve(observed).Statuses(nil, now); len(writes) > 0 {
+		if writes := Resolve(observed, Terms{}, now).Statuses(nil, now); len(writes) > 0 {
 			t.Errorf("written again:\n%s", describeWrites(writes))
 		}
 	}
@@ -305,9 +305,9 @@ func TestLostFieldsAreNotDecided(t *testing.T) {
 		{Cluster: "m1", Synced: true, Exports: []Export{export("m1", now, func(*Export) {})}},
 		{Cluster: "m2", Synced: true, Exports: []Export{export("m2", now.Add(time.Second), func(e *Export) { e.Service.InternalTrafficPolicy = &local })}},
 		{Cluster: "m3", Synced: true, Exports: []Export{export("m3", now.Add(2*time.Second), func(*Export) {})}}}
-	write(observed, Resolve(observed).Statuses(nil, now))
+	write(observed, Resolve(observed, Terms{}, now).Statuses(nil, now))
 	observed[0] = Observed{Cluster: "m1"}
-	r := Resolve(observed)
+	r := Resolve(observed, Terms{}, now)
 	if policy := r.Imports[0].InternalTrafficPolicy; policy != nil || len(r.Imports[0].Clusters) != 2 {
 		t.Errorf("the import of %v has policy %s, which m2 lost against m1", r.Imports[0].Clusters, *policy)
 	}
@@ -315,7 +315,7 @@ func TestLostFieldsAreNotDecided(t *testing.T) {
 		t.Errorf("verdicts change without sight of m1:\n%s", describeWrites(writes))
 	}
 	observed[0].Synced = true
-	if policy := Resolve(observed).Imports[0].InternalTrafficPolicy; policy != &local {
+	if policy := Resolve(observed, Terms{}, now).Imports[0].InternalTrafficPolicy; policy != &local {
 		t.Errorf("m1 is seen without export, and m2, the oldest now, does not decide: %v", policy)
 	}
 }
@@ -336,7 +336,7 @@ func TestClientAffinity(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			r := Resolve([]Observed{{Cluster: "m1", Synced: true, Exports: []Export{export("m1", now, tt.change)},
-				Services: []Service{{Cluster: "m1", Namespace: "shop", Name: "web", ImportName: "web"}}}})
+				Services: []Service{{Cluster: "m1", Namespace: "shop", Name: "web", ImportName: "web"}}}}, Terms{}, now)
 			if got := r.LoadBalancers[0].ClientAffinity; got != tt.want {
 				t.Errorf("%s: %s, want %s", tt.reason, got, tt.want)
 			}
@@ -351,20 +351,20 @@ func TestPartialLoserKeepsWhatItHas(t *testing.T) {
 		{Cluster: "m2", Synced: true, Exports: []Export{export("m2", now.Add(time.Second), func(e *Export) {
 			e.Service.Ports = []Port{{"http", "TCP", "", 81}, {"admin", "TCP", "", 9}}
 		})}, Imports: []MemberImport{{Cluster: "m2", Namespace: "shop", Name: "web"}}}}
-	write(observed, Resolve(observed).Statuses(nil, now))
+	write(observed, Resolve(observed, Terms{}, now).Statuses(nil, now))
 	observed[0] = Observed{Cluster: "m1"}
-	r := Resolve(observed)
+	r := Resolve(observed, Terms{}, now)
 	if diff := cmp.Diff([]Port{{"admin", "TCP", "", 9}, {"http", "TCP", "", 80}}, r.Imports[0].Ports); diff != "" {
 		t.Errorf("ports of the import without sight of m1 (-want +got):\n%s", diff)
 	}
 	// A port that came after the last import was written is united too, as all of m1's are known.
 	observed[1].Exports[0].Service.Ports = append(observed[1].Exports[0].Service.Ports, Port{"new", "TCP", "", 7})
-	if r = Resolve(observed); len(r.Imports[0].Ports) != 3 || len(r.Exports[0].Ports) != 2 {
+	if r = Resolve(observed, Terms{}, now); len(r.Imports[0].Ports) != 3 || len(r.Exports[0].Ports) != 2 {
 		t.Errorf("import %v, m2 takes part with %v", r.Imports[0].Ports, r.Exports[0].Ports)
 	}
 	// Without memory of m1's ports, what m2 lost stays lost, and so does what it has beside: nobody can tell them apart.
 	observed[1].Imports[0].Status = networkingv1alpha1.ServiceImportStatus{}
-	if r = Resolve(observed); len(r.Imports) > 0 {
+	if r = Resolve(observed, Terms{}, now); len(r.Imports) > 0 {
 		t.Errorf("nothing is known of m1, and m2 imports %+v", r.Imports)
 	}
 }

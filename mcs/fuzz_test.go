@@ -28,22 +28,22 @@ func FuzzResolve(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, tape []byte, order uint64) {
 		observed := func() []Observed { return invent(newTape(tape)) }
-		resolved := Resolve(observed())
+		resolved := Resolve(observed(), Terms{}, now)
 		want := describe(resolved, nil)
 		shuffled := observed()
 		shuffle(shuffled, rand.New(rand.NewPCG(order, 0)))
-		if diff := cmp.Diff(want, describe(Resolve(shuffled), nil)); diff != "" {
+		if diff := cmp.Diff(want, describe(Resolve(shuffled, Terms{}, now), nil)); diff != "" {
 			t.Errorf("another order gives another answer (-before +shuffled):\n%s", diff)
 		}
 		checkSymmetry(t, resolved)
 		checkImports(t, resolved)
 		settled := observed()
-		write(settled, Resolve(settled).Statuses(nil, now))
+		write(settled, Resolve(settled, Terms{}, now).Statuses(nil, now))
 		if len(resolved.Unsynced) > 0 {
 			// What a new export decides becomes part of what was agreed with those out of sight, and is told so once.
-			write(settled, Resolve(settled).Statuses(nil, now))
+			write(settled, Resolve(settled, Terms{}, now).Statuses(nil, now))
 		}
-		again := Resolve(settled)
+		again := Resolve(settled, Terms{}, now)
 		if writes := again.Statuses(nil, now); len(writes) > 0 {
 			t.Errorf("written twice:\n%s", describeWrites(writes))
 		}
@@ -133,7 +133,7 @@ func checkSightLost(t *testing.T, settled []Observed, which uint64) {
 			settled[i] = Observed{Cluster: gone}
 		}
 	}
-	for _, v := range Resolve(settled).Exports {
+	for _, v := range Resolve(settled, Terms{}, now).Exports {
 		if before[v.Cluster+v.Key().String()] && v.Valid.Status == "True" && v.Conflict.Status != "True" {
 			t.Errorf("%s is out of sight, and %s in %s has conflict %s", gone, v.Key(), v.Cluster, v.Conflict)
 		}

@@ -31,11 +31,15 @@ type Observed struct {
 	Cluster string
 	// Synced is true when every watch behind this value has synced and is being served. Until then the absence of
 	// anything means nothing, and nothing is written on the member.
-	Synced   bool
-	Problem  string // why it has not synced, for a person; empty when it has
-	Exports  []Export
-	Imports  []MemberImport
-	Services []Service
+	Synced  bool
+	Problem string // why it has not synced, for a person; empty when it has
+	// Seen is when the member was last in sight; zero while it is, and when nobody knows.
+	Seen       time.Time
+	Namespaces []string // that exist and are not being deleted, sorted
+	Exports    []Export
+	Imports    []MemberImport
+	Services   []Service
+	Derived    []DerivedService
 }
 
 // Dialect is the API that an export was written in.
@@ -67,6 +71,9 @@ type Export struct {
 	Service    *ExportedService // nil when there is no Service of that name, or it is being deleted
 	Endpoints  []Endpoint
 	Conditions []metav1.Condition // as they are on the member, to write only what differs
+
+	// Weight is the text of the annotation networking.fleet.azure.com/weight; empty when there is none.
+	Weight string
 }
 
 // Key returns the service that e exports.
@@ -116,15 +123,35 @@ type Endpoint struct {
 	Hostname    string // of pods that have a name of their own in DNS, as those of a StatefulSet
 	NodeName    string
 	Zone        string
+	Slice       string // name of the EndpointSlice it is in
 }
 
 // MemberImport is one ServiceImport as it stands on a member.
 type MemberImport struct {
-	Cluster   string
-	Namespace string
-	Name      string
-	Deleting  bool
-	Status    networkingv1alpha1.ServiceImportStatus
+	Cluster    string
+	Namespace  string
+	Name       string
+	Dialect    Dialect
+	UID        types.UID
+	Generation int64
+	Deleting   bool
+	// Status is what the import says of the service, in whatever part of the object its dialect keeps it.
+	Status     networkingv1alpha1.ServiceImportStatus
+	Conditions []metav1.Condition // of the Standard dialect, as its EndpointSlices is
+	// EndpointSlices is status.endpointSliceObjects: "Present", "Absent", or empty when it was not told yet.
+	EndpointSlices string
+}
+
+// DerivedService is a Service that gitfleet wrote on a member, as it stands there: one that gives an import its clusterset
+// IP, or one that stands for a load balancer.
+type DerivedService struct {
+	Cluster    string
+	Namespace  string
+	Name       string
+	UID        types.UID
+	Deleting   bool
+	ClusterIPs []string // in the order of the cluster's families; empty until it has them
+	Ingress    []string // status.loadBalancer.ingress: addresses or host names
 }
 
 // Service is one MultiClusterService as it stands on a member.
@@ -137,7 +164,7 @@ type Service struct {
 	Deleting    bool
 	ImportName  string // spec.serviceImport.name
 	Annotations map[string]string
-	Ingress     []string // status.loadBalancer.ingress[].ip
+	Ingress     []string // status.loadBalancer.ingress: addresses or host names
 	Conditions  []metav1.Condition
 }
 
@@ -147,8 +174,16 @@ func (s Service) Key() Key { return Key{Namespace: s.Namespace, Name: s.Name} }
 // Import returns the service that s puts behind an address.
 func (s Service) Import() Key { return Key{Namespace: s.Namespace, Name: s.ImportName} }
 
-// LoadBalancer is what a provider must bring about for one namespace/name: the same name on several members is one.
+// LoadBalancerKey identifies a load balancer. Member is empty for those that the fleet shares.
+type LoadBalancerKey struct {
+	Member string
+	Key
+}
+
+// LoadBalancer is what a provider must bring about for one namespace/name: the same name on several members is one, unless
+// the provider gives each member its own.
 type LoadBalancer struct {
+	Member    string // whose it is; empty when the fleet shares it
 	Namespace string
 	Name      string
 	Clusters  []string // members holding a MultiClusterService of this name, sorted
@@ -156,6 +191,8 @@ type LoadBalancer struct {
 	Ports     []Port   // sorted
 	Backends  []Backend
 	Previous  []netip.Addr // addresses in the statuses now; kept where possible
+	// Annotations are those of the MultiClusterService that decides, for a provider that passes them on.
+	Annotations map[string]string
 
 	// ClientAffinity is how long a client address that has connected goes to the same endpoint, counted from its last new
 	// connection (sessionAffinity: ClientIP). 0 is none.
@@ -167,8 +204,10 @@ type LoadBalancer struct {
 	Weights map[string]int
 }
 
-// Key returns the namespace and name of lb.
-func (lb LoadBalancer) Key() Key { return Key{Namespace: lb.Namespace, Name: lb.Name} }
+// Key returns what identifies lb.
+func (lb LoadBalancer) Key() LoadBalancerKey {
+	return LoadBalancerKey{Member: lb.Member, Key: Key{Namespace: lb.Namespace, Name: lb.Name}}
+}
 
 // Backend is one endpoint behind one port of a load balancer.
 type Backend struct {
@@ -179,6 +218,10 @@ type Backend struct {
 
 func compareBackends(a, b Backend) int {
 	return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Cluster, b.Cluster), a.Target.Compare(b.Target))
+}
+
+func compareLoadBalancers(a, b LoadBalancerKey) int {
+	return cmp.Or(compareKeys(a.Key, b.Key), cmp.Compare(a.Member, b.Member))
 }
 
 func compareKeys(a, b Key) int {

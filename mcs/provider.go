@@ -7,10 +7,19 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/gitfleet/gitfleet/render"
 )
 
 // Provider drives load balancers of one kind. A cycle is List, Plan, Apply; a reviewer's plan stops before Apply.
 type Provider interface {
+	// Properties says what load balancers of this kind are like. They never change.
+	Properties() Properties
+
+	// Objects returns the objects that the load balancers of r need on members, by cluster; they are applied and pruned with
+	// everything else that services need there. It is pure. A provider that needs none returns nil.
+	Objects(r Resolution) map[string][]render.Object
+
 	// List reports what is in place now. It may block on the provider's API. An answer that is not complete is an
 	// error, never a shorter State.
 	List(ctx context.Context) (State, error)
@@ -24,8 +33,18 @@ type Provider interface {
 	Apply(ctx context.Context, p Plan) (State, error)
 }
 
+// Properties is what resolution must know of a provider.
+type Properties struct {
+	// PerMember tells that each member that asks for a load balancer gets one of its own. Else the same namespace and name on
+	// several members is one, about which the oldest decides.
+	PerMember bool
+	// Probes tells that load balancers find out for themselves which backends answer. Then a member that is out of sight
+	// keeps its backends, whatever its lease.
+	Probes bool
+}
+
 // State is every load balancer that a provider has in place.
-type State map[Key]Installed
+type State map[LoadBalancerKey]Installed
 
 // Installed is one load balancer as it was last asked for, and what became of it.
 type Installed struct {
@@ -36,6 +55,7 @@ type Installed struct {
 // Frontend is where clients reach a load balancer.
 type Frontend struct {
 	Addresses []netip.Addr
+	Hostnames []string // of load balancers that have names in place of addresses
 	Problems  []string // for a person, sorted: what is not served, why, and the remedy
 	Retry     bool     // trying again without any change may solve a problem
 }
@@ -67,7 +87,7 @@ type Plan struct {
 // member is not losing its services.
 func Difference(r Resolution, in State) Plan {
 	var p Plan
-	wanted := make(map[Key]bool, len(r.LoadBalancers))
+	wanted := make(map[LoadBalancerKey]bool, len(r.LoadBalancers))
 	for _, lb := range r.LoadBalancers {
 		wanted[lb.Key()] = true
 		have, ok := in[lb.Key()]
@@ -86,7 +106,7 @@ func Difference(r Resolution, in State) Plan {
 			p.Changes = append(p.Changes, Change{Delete, have.LoadBalancer, "no MultiClusterService asks for it"})
 		}
 	}
-	slices.SortFunc(p.Changes, func(a, b Change) int { return compareKeys(a.LoadBalancer.Key(), b.LoadBalancer.Key()) })
+	slices.SortFunc(p.Changes, func(a, b Change) int { return compareLoadBalancers(a.LoadBalancer.Key(), b.LoadBalancer.Key()) })
 	return p
 }
 
@@ -104,6 +124,9 @@ func (lb LoadBalancer) differenceFrom(have LoadBalancer) string {
 	}
 	if lb.ClientAffinity != have.ClientAffinity {
 		reasons = append(reasons, "client affinity changes")
+	}
+	if !maps.Equal(lb.Annotations, have.Annotations) {
+		reasons = append(reasons, "annotations change")
 	}
 	if !maps.Equal(lb.Weights, have.Weights) {
 		reasons = append(reasons, "weights change")

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -24,7 +25,28 @@ type Resolution struct {
 	// not synced has no entry, which means "leave its set alone"; a synced one that needs nothing has an empty entry.
 	Objects map[string][]render.Object
 
-	memberImports []MemberImport // as they stand on synced members, for Statuses
+	// Leases are the members whose endpoints are handed on although they are out of sight, by name, with when that ends.
+	Leases []Lease
+	Wake   time.Time // when the next lease ends; zero when none does
+
+	terms         Terms
+	derived       map[string]map[Key]DerivedService // by cluster
+	memberImports []MemberImport                    // as they stand on synced members, for Statuses
+}
+
+// Lease is for how long a member that is out of sight keeps its part in services.
+type Lease struct {
+	Cluster string
+	Seen    time.Time // when it was last in sight
+	Until   time.Time // zero for ever
+	Over    bool      // its endpoints count no more, where another member has some that are ready
+}
+
+// Terms are what a fleet has agreed on for its services.
+type Terms struct {
+	Properties // of the provider of load balancers
+	// Lease is how long the endpoints of a member that is out of sight are handed on to the others; 0 is for ever.
+	Lease time.Duration
 }
 
 // Verdict is what becomes one condition.
@@ -65,6 +87,7 @@ func (i Import) Key() Key { return Key{Namespace: i.Namespace, Name: i.Name} }
 // ImportedEndpoint is an endpoint with the cluster it is in. Its Ports are only those that take part in the import.
 type ImportedEndpoint struct {
 	Cluster string
+	Lapsed  bool // the lease of its cluster is over, and others have endpoints that are ready
 	Endpoint
 }
 
@@ -75,11 +98,12 @@ type ImportedEndpoint struct {
 // such a member shows nothing of a service (after a restart, before its lists are complete), what was agreed before is
 // read from the statuses on the other members: an import keeps the ports, type, affinity and clusters its ServiceImports tell
 // of, an export or service that lost against an unseen cluster stays beaten, and a conflict with one is not over.
-func Resolve(observed []Observed) Resolution {
+func Resolve(observed []Observed, terms Terms, now time.Time) Resolution {
 	observed = slices.Clone(observed)
 	slices.SortFunc(observed, func(a, b Observed) int { return cmp.Compare(a.Cluster, b.Cluster) })
-	r := Resolution{Objects: map[string][]render.Object{}}
+	r := Resolution{Objects: map[string][]render.Object{}, terms: terms, derived: map[string]map[Key]DerivedService{}}
 	for _, o := range observed {
+		r.noteDerived(o)
 		if !o.Synced {
 			r.Unsynced = append(r.Unsynced, o.Cluster)
 			continue
@@ -90,6 +114,21 @@ func Resolve(observed []Observed) Resolution {
 	r.resolveExports(observed)
 	r.resolveServices(observed)
 	return r
+}
+
+func (r *Resolution) noteDerived(o Observed) {
+	for _, d := range o.Derived {
+		if r.derived[o.Cluster] == nil {
+			r.derived[o.Cluster] = map[Key]DerivedService{}
+		}
+		r.derived[o.Cluster][Key{Namespace: d.Namespace, Name: d.Name}] = d
+	}
+}
+
+// Derived returns the Service of that name that gitfleet wrote on a member, as it stands there.
+func (r Resolution) Derived(cluster string, key Key) (DerivedService, bool) {
+	d, ok := r.derived[cluster][key]
+	return d, ok
 }
 
 func (r *Resolution) resolveExports(observed []Observed) {

@@ -28,7 +28,7 @@ func resolve(exports ...Export) Resolution {
 	for _, e := range exports {
 		observed = append(observed, Observed{Cluster: e.Cluster, Synced: true, Exports: []Export{e}})
 	}
-	return Resolve(observed)
+	return Resolve(observed, Terms{}, now)
 }
 
 // TestPorts sets two exports against each other: m1 is the older one. What m2 loses shows on both.

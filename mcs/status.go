@@ -2,6 +2,7 @@ package mcs
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -94,13 +95,17 @@ func importType(headless bool) networkingv1alpha1.ServiceImportType {
 func (r Resolution) serviceStatus(v ServiceVerdict, in State, now time.Time) (StatusWrite, bool) {
 	ingress := r.ingress(v, in)
 	verdict := v.Valid
-	if installed, ok := in[v.Key()]; ok && !v.held && verdict.Status == metav1.ConditionTrue {
+	if installed, ok := in[r.loadBalancerKey(v.Service)]; ok && !v.held && verdict.Status == metav1.ConditionTrue {
 		verdict.Message = strings.Join(append([]string{verdict.Message}, installed.Frontend.Problems...), "; ")
 	}
 	valid, differs := verdict.condition(networkingv1alpha1.ConditionValid, v.Generation, v.Conditions, now)
 	status := networkingv1alpha1.MultiClusterServiceStatus{Conditions: []metav1.Condition{valid}}
-	for _, ip := range ingress {
-		status.LoadBalancer.Ingress = append(status.LoadBalancer.Ingress, corev1.LoadBalancerIngress{IP: ip})
+	for _, text := range ingress {
+		at := corev1.LoadBalancerIngress{IP: text}
+		if _, err := netip.ParseAddr(text); err != nil {
+			at = corev1.LoadBalancerIngress{Hostname: text}
+		}
+		status.LoadBalancer.Ingress = append(status.LoadBalancer.Ingress, at)
 	}
 	differs = differs || !slices.Equal(ingress, v.Ingress)
 	return StatusWrite{v.Cluster, networkingv1alpha1.MultiClusterServiceGVK, v.Namespace, v.Name, status}, differs
@@ -109,9 +114,8 @@ func (r Resolution) serviceStatus(v ServiceVerdict, in State, now time.Time) (St
 // ingress returns the addresses v's status shall show: those of its load balancer, none when no load balancer is wanted,
 // and what is there already while nobody can tell.
 func (r Resolution) ingress(v ServiceVerdict, in State) []string {
-	_, wanted := slices.BinarySearchFunc(r.LoadBalancers, v.Key(),
-		func(lb LoadBalancer, key Key) int { return compareKeys(lb.Key(), key) })
-	installed, ok := in[v.Key()]
+	_, wanted := r.LoadBalancer(v.Service)
+	installed, ok := in[r.loadBalancerKey(v.Service)]
 	switch {
 	case v.held || wanted && !ok:
 		return v.Ingress
@@ -122,7 +126,25 @@ func (r Resolution) ingress(v ServiceVerdict, in State) []string {
 	for _, a := range installed.Frontend.Addresses {
 		out = append(out, a.String())
 	}
-	return out
+	return append(out, installed.Frontend.Hostnames...)
+}
+
+// LoadBalancer returns the load balancer that s asks for; ok is false when there shall be none.
+func (r Resolution) LoadBalancer(s Service) (lb LoadBalancer, ok bool) {
+	i, ok := slices.BinarySearchFunc(r.LoadBalancers, r.loadBalancerKey(s),
+		func(lb LoadBalancer, key LoadBalancerKey) int { return compareLoadBalancers(lb.Key(), key) })
+	if !ok {
+		return LoadBalancer{}, false
+	}
+	return r.LoadBalancers[i], true
+}
+
+// loadBalancerKey is the load balancer that s asks for.
+func (r Resolution) loadBalancerKey(s Service) LoadBalancerKey {
+	if r.terms.PerMember {
+		return LoadBalancerKey{Member: s.Cluster, Key: s.Key()}
+	}
+	return LoadBalancerKey{Key: s.Key()}
 }
 
 // condition returns v as a condition of type t and whether it differs from the one in have. The transition time moves

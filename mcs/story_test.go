@@ -46,7 +46,7 @@ func runStory(t *testing.T, file string) {
 	}
 	read := func() ([]Observed, State) { return parseStory(t, archive) }
 	observed, state := read()
-	got := describe(Resolve(observed), state)
+	got := describe(Resolve(observed, Terms{}, now), state)
 	if *update {
 		setFile(archive, "want.txt", got)
 		if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
@@ -64,13 +64,13 @@ func runStory(t *testing.T, file string) {
 	for seed := range uint64(20) {
 		shuffled, _ := read()
 		shuffle(shuffled, rand.New(rand.NewPCG(seed, 1)))
-		if diff := cmp.Diff(got, describe(Resolve(shuffled), state)); diff != "" {
+		if diff := cmp.Diff(got, describe(Resolve(shuffled, Terms{}, now), state)); diff != "" {
 			t.Fatalf("another order gives another answer, seed %d (-sorted +shuffled):\n%s", seed, diff)
 		}
 	}
-	write(observed, Resolve(observed).Statuses(state, now))
+	write(observed, Resolve(observed, Terms{}, now).Statuses(state, now))
 	later := now.Add(time.Hour)
-	if writes := Resolve(observed).Statuses(state, later); len(writes) > 0 {
+	if writes := Resolve(observed, Terms{}, now).Statuses(state, later); len(writes) > 0 {
 		t.Errorf("statuses do not settle; written again after they were written: %s", describeWrites(writes))
 	}
 }
@@ -99,7 +99,7 @@ func parseStory(t *testing.T, archive *txtar.Archive) ([]Observed, State) {
 	state := State{}
 	for name, f := range frontends {
 		namespace, name, _ := strings.Cut(name, "/")
-		state[Key{Namespace: namespace, Name: name}] = Installed{Frontend: f}
+		state[LoadBalancerKey{Key: Key{Namespace: namespace, Name: name}}] = Installed{Frontend: f}
 	}
 	return observed, state
 }

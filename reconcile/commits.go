@@ -163,7 +163,7 @@ func (l *Loop) forgetSuccess(commit string) {
 func (l *Loop) markTold() {
 	commits := slices.Clone(l.memory.Commits)
 	for i, c := range commits {
-		all := i > 0 && l.forge.shown[c.Commit.Commit] != nil && c.Commit.Commit != l.memory.Applied.Commit
+		all := i > 0 && !c.Told && l.forge.shown[c.Commit.Commit] != nil && c.Commit.Commit != l.memory.Applied.Commit
 		for _, s := range c.Statuses {
 			all = all && l.forge.shown[c.Commit.Commit][s.Context].CommitStatus == s
 		}

@@ -59,6 +59,12 @@ func (r *repository) push(commit string, documents ...string) {
 	r.commits[commit], r.head = documents, commit
 }
 
+func (r *repository) newest() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.head
+}
+
 func (r *repository) fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -121,6 +127,8 @@ type cluster struct {
 	previews map[api.Ref]apply.Preview            // what Preview answers; of other objects, what is wished
 	asked    func(context.Context, api.Ref) error // called by Preview, which fails as it does
 	claim    error                                // what Claim answers
+	silence  error                                // why it is unreachable; nil for "no answer"
+	unknown  map[schema.GroupKind]string          // what cannot be listed there, and why
 	opens    int                                  // counts its moves
 	cpu      int64                                // what is available of it; 0 when that is not known
 	version  string
@@ -157,7 +165,7 @@ func (s session) State() fleet.State {
 	defer s.mu.Unlock()
 	state := fleet.State{Phase: s.phase, Version: s.version}
 	if s.phase == fleet.Unreachable {
-		state.Err = errors.New("no answer")
+		state.Err = cmp.Or(s.silence, errors.New("no answer"))
 	}
 	return state
 }
@@ -227,7 +235,7 @@ func (s session) Live() apply.Live {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return apply.Live{Complete: s.complete, ParentsSynced: s.complete, Parents: maps.Clone(s.parents), Objects: apply.ObjectsOf(pointers(s.objects)...),
-		Doubts: maps.Clone(s.doubts)}
+		Doubts: maps.Clone(s.doubts), Unknown: maps.Clone(s.unknown)}
 }
 
 func pointers(objects map[api.Ref]apply.LiveObject) []*apply.LiveObject {

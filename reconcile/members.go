@@ -37,20 +37,23 @@ type member struct {
 	deleting []apply.LiveObject // of live: what is being deleted of ours, the longest first
 	observed mcs.Observed
 
-	tracked    []schema.GroupVersionKind // kinds of the wish that are being watched
-	rules      *apply.HealthRules        // by which it judges health
-	trackedFor int                       // the version that tracked is for
-	suspended  bool                      // Git asks for nothing to be changed
-	claim      error                     // why this process does not manage the member
-	imports    []*apply.Target           // what services need on it
-	sets       []apply.Set               // what plan is for
-	plannedFor *wish                     // the wish that plan is for
-	version    int                       // the version that plan is for
-	fresh      bool                      // plan was made from what the member shows now
-	replan     bool                      // plan is to be made again whatever runs
-	plan       apply.Plan                // what is left to do, for all lanes
-	removals   int                       // objects that plan deletes or would
-	lanes      [Lanes]lane
+	tracked        []schema.GroupVersionKind // kinds of the wish that are being watched
+	rules          *apply.HealthRules        // by which it judges health
+	trackedFor     int                       // the version that tracked is for
+	trackedImports []*apply.Target           // the imports that tracked is for
+	suspended      bool                      // Git asks for nothing to be changed
+	claim          error                     // why this process does not manage the member
+	imports        []*apply.Target           // what services need on it
+	// importsKnown tells that imports is all of it: else what services brought there is left alone.
+	importsKnown bool
+	sets         []apply.Set // what plan is for
+	plannedFor   *wish       // the wish that plan is for
+	version      int         // the version that plan is for
+	fresh        bool        // plan was made from what the member shows now
+	replan       bool        // plan is to be made again whatever runs
+	plan         apply.Plan  // what is left to do, for all lanes
+	removals     int         // objects that plan deletes or would
+	lanes        [Lanes]lane
 
 	sweeper     sweeper
 	inventories int // counts changes of the inventories

@@ -36,7 +36,9 @@ type memory struct {
 	// Unseen are members that were registered when this memory began and have not shown since what they hold.
 	Unseen []string `json:"unseen,omitempty"`
 	// Reviewed are the plans of pull requests, the newest last; replaced whole.
-	Reviewed []reviewed `json:"reviewed,omitempty"`
+	Reviewed []plannedRequest `json:"reviewed,omitempty"`
+	// Planning are the heads of pull requests that a forge may show as being planned, the newest last; replaced whole.
+	Planning []string `json:"planning,omitempty"`
 	// Placements are the last decisions; replaced whole.
 	Placements map[string]placementMemory `json:"placements"`
 	Members    map[string]memberMemory    `json:"members"`

@@ -39,7 +39,7 @@ func TestStoreKeepsWhatMustSurvive(t *testing.T) {
 		{"nobody is told any more", func(m *memory) { m.Commits = commits("c", true, m.Commits[0].Statuses...) }, 0, false},
 		{"other words, and a review", func(m *memory) {
 			m.Commits = commits("c", false, status(report.StatePending, "2 of 9 in place"))
-			m.Reviewed = []reviewed{{ID: "1"}}
+			m.Reviewed = []plannedRequest{{ID: "1"}}
 		}, 0, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -121,9 +121,10 @@ func (l *Loop) startPrepare(m *member, now time.Time) {
 
 // trackKinds asks for a watch on every kind that the wish brings to m.
 func (l *Loop) trackKinds(m *member) {
-	if m.trackedFor == l.version && m.tracked != nil {
+	if m.trackedFor == l.version && m.tracked != nil && sameTargets(m.trackedImports, m.imports) {
 		return
 	}
+	m.trackedImports = m.imports
 	m.trackedFor = l.version
 	if m.rules != l.wish.rules {
 		m.rules = l.wish.rules
@@ -136,6 +137,9 @@ func (l *Loop) trackKinds(m *member) {
 			kinds[o.GroupVersionKind()] = true
 		}
 	}
+	for _, o := range m.imports {
+		kinds[o.GroupVersionKind()] = true
+	}
 	sorted := slices.SortedFunc(maps.Keys(kinds), func(a, b schema.GroupVersionKind) int {
 		return cmp.Compare(a.String(), b.String())
 	})
@@ -145,6 +149,11 @@ func (l *Loop) trackKinds(m *member) {
 	m.tracked = append([]schema.GroupVersionKind{}, sorted...)
 	m.conn.Track(sorted)
 	l.look(m) // no longer complete when a kind is new
+}
+
+// sameTargets tells whether two lists are one.
+func sameTargets(a, b []*apply.Target) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // doubt has m listed anew when a write was refused again because something exists, or changed, that m does not show. The

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/gitfleet/gitfleet/api"
@@ -378,8 +380,22 @@ func refusedRisk(err error) (kind, message string) {
 	if !errors.As(err, &refused) {
 		return report.RiskRefused, err.Error()
 	}
-	if len(refused.Immutable) > 0 {
+	switch {
+	case len(refused.Immutable) > 0:
 		return report.RiskImmutable, refused.Message
+	case failedItself(refused):
+		return report.RiskUnseen, "planned from Git alone: " + refused.Message
 	}
 	return report.RiskRefused, refused.Message
+}
+
+// failedItself tells whether a member that refused something had no objection, but failed: it was too busy, or could not reach one
+// of its webhooks. Its words name addresses, and say nothing of the manifest.
+func failedItself(refused *apply.RefusedError) bool {
+	var answer apierrors.APIStatus
+	if refused.Actor != apply.Retry || !errors.As(refused.Err, &answer) {
+		return false
+	}
+	code := answer.Status().Code
+	return code == http.StatusTooManyRequests || code >= http.StatusInternalServerError
 }

@@ -100,6 +100,7 @@ type Options struct {
 	Hub          Hub             // nil without a hub
 	HubChanged   <-chan struct{} // holds a token when the hub may show something else than was published
 	Provider     mcs.Provider    // nil without load balancers
+	ServiceLease time.Duration   // how long the endpoints of a member out of sight are handed on to others; 0 for ever
 	Paths        []string        // directories of the repository to render; empty for all of it
 	TakeOver     bool            // inventories of other sources are taken over
 	Confinements []Confinement   // whose rights the placements of a directory have
@@ -266,6 +267,7 @@ func (l *Loop) due() (first time.Time, ok bool) {
 	if l.opt.Hub != nil && l.published == "" || l.guard.waiting || len(l.requests) > 0 || !l.takenUp {
 		consider(l.started.Add(acquaintance))
 	}
+	consider(l.services.resolution.Wake)
 	if l.schedule.pending != "" {
 		consider(l.acquaintedBy())
 	}

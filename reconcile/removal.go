@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"time"
 
@@ -23,6 +24,12 @@ func (l *Loop) removals() (told []report.Removal, all int) {
 	return told[:min(len(told), removalsTold)], len(told)
 }
 
+// heldForOthers tells whether what keeps an object is what others made below it, which whoever deleted it can confirm.
+func heldForOthers(err error) bool {
+	var held *apply.HeldError
+	return errors.As(err, &held) && len(held.Foreign) > 0
+}
+
 // leaving returns the removals on one member.
 func (m *member) leaving() []report.Removal {
 	var list []report.Removal
@@ -33,11 +40,12 @@ func (m *member) leaving() []report.Removal {
 			}
 		}
 		for _, c := range p.Prune {
-			reason := "being deleted"
-			if err := m.resultOf(p.Set.Name).ObjectErr(p.Set.Name, c.Ref); err != nil {
-				reason = err.Error()
+			gone := report.Removal{Ref: c.Ref, Cluster: m.name, Placement: p.Set.Name, Reason: "being deleted"}
+			result := m.resultOf(p.Set.Name)
+			if err := cmp.Or(result.ObjectErr(p.Set.Name, c.Ref), result.Errs[p.Set.Name]); err != nil {
+				gone.Reason, gone.Operator = err.Error(), !authors(err) && !heldForOthers(err)
 			}
-			list = append(list, report.Removal{Ref: c.Ref, Cluster: m.name, Placement: p.Set.Name, Reason: reason})
+			list = append(list, gone)
 		}
 	}
 	for _, o := range m.deleting {

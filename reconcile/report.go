@@ -171,9 +171,9 @@ func (l *Loop) reportSet(m *member, set string) report.PlacementOnCluster {
 	case m.state.Phase != fleet.Ready:
 		r.Message = "connecting"
 	case m.claim != nil:
-		r.Message = errorText(m.claim)
+		r.Message, r.Operator = errorText(m.claim), true
 	case !m.live.Complete:
-		r.Message = missing(m.live)
+		r.Message, r.Operator = missing(m.live), true
 	case l.schedule.conflicts[m.name]:
 		r.Applied, r.Message = no, "two placements own an object here, so nothing is applied; see the errors"
 	case m.plannedFor != l.wish:
@@ -291,9 +291,8 @@ func (l *Loop) reportServices(r *report.Report) {
 		if len(s.Ingress) > 0 {
 			reported.ExternalIP = s.Ingress[0]
 		}
-		reported.Internal = slices.ContainsFunc(resolution.LoadBalancers, func(lb mcs.LoadBalancer) bool {
-			return lb.Key() == s.Key() && lb.Internal
-		})
+		lb, _ := resolution.LoadBalancer(s.Service)
+		reported.Internal = lb.Internal
 		r.Services = append(r.Services, reported)
 	}
 }

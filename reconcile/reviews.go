@@ -60,13 +60,17 @@ type review struct {
 	digest     string // of the plan; empty with mistakes
 	state      report.State
 	summary    string
-	comment    string    // that tells the plan
+	comment    remark    // that tells the plan
 	gist       string    // the same without the commit that it was planned on top of
 	tried      time.Time // when it was planned, or that failed
 	failures   int       // in a row, for this head and base
 	err        error     // ours, or the machine's; tried again
 	stopped    bool      // nobody wants it any more
+	private    []string  // what the plan says, and no forge is told
 }
+
+// remark is what gitfleet has to say on a pull request, and which head it is about.
+type remark struct{ head, body string }
 
 // mostPatience is the longest time until a pull request that cannot be planned is tried again as it is.
 const mostPatience = time.Hour
@@ -83,15 +87,15 @@ func (r review) due(pr report.PullRequest, onto string) (at time.Time, due bool)
 	return r.tried.Add(min(firstRetry<<min(r.failures, 12), mostPatience)), true
 }
 
-// reviewed is what is remembered of the plan of a pull request, for when it has been merged.
-type reviewed struct {
+// plannedRequest is what is remembered of the plan of a pull request, for when it has been merged.
+type plannedRequest struct {
 	ID     string `json:"id"`
 	Head   string `json:"head"`
 	Onto   string `json:"onto"`
 	Digest string `json:"digest"`
 }
 
-// mostReviewed bounds how many plans are remembered.
+// mostReviewed bounds how many plans are remembered, and how many heads that wait for one.
 const mostReviewed = 200
 
 // reviewsOn tells whether pull requests are planned now.
@@ -112,7 +116,7 @@ func (l *Loop) review(ctx context.Context, now time.Time) {
 		start(ctx, l, &r.poll, func(ctx context.Context) polled {
 			list, err := l.opt.Forge.PullRequests(ctx, l.opt.Reviews.Branch)
 			return polled{list, inForce, err}
-		}, func(out polled) { l.polled(ctx, out) })
+		}, func(out polled) { l.noteOpen(ctx, out) })
 	}
 	// One that has just been merged is not to be planned on top of itself: what it showed is compared with what came.
 	if r.asOf != inForce || !r.work.ready(now) {
@@ -159,7 +163,8 @@ type polled struct {
 	err  error
 }
 
-func (l *Loop) polled(ctx context.Context, out polled) {
+// noteOpen notes which pull requests are open, and drops what is about others.
+func (l *Loop) noteOpen(ctx context.Context, out polled) {
 	r := &l.reviews
 	if out.err != nil {
 		l.forgeAnswered(ctx, &r.poll, fmt.Errorf("pull requests: %w", out.err))
@@ -174,7 +179,7 @@ func (l *Loop) polled(ctx context.Context, out polled) {
 	})
 	maps.DeleteFunc(l.forge.shown, func(commit string, _ map[string]shown) bool {
 		head := slices.ContainsFunc(r.open, func(pr report.PullRequest) bool { return pr.Head == commit })
-		return !head && !slices.ContainsFunc(l.memory.Commits, func(c commitMemory) bool { return c.Commit.Commit == commit })
+		return !head && !slices.Contains(l.memory.Planning, commit) && !slices.ContainsFunc(l.memory.Commits, func(c commitMemory) bool { return c.Commit.Commit == commit })
 	})
 }
 
@@ -198,12 +203,12 @@ func (l *Loop) startReview(ctx context.Context, pr report.PullRequest) {
 		ctx, cancel := context.WithTimeout(ctx, l.opt.Reviews.Limit)
 		defer cancel()
 		return l.reviewOne(ctx, pr, onto)
-	}, func(out review) { l.reviewed(pr, out) })
+	}, func(out review) { l.noteReview(pr, out) })
 }
 
-// reviewed notes what came of planning a pull request. Where nothing but the commit below it is another, the comment stays: it
+// noteReview notes what came of planning a pull request. Where nothing but the commit below it is another, the comment stays: it
 // would be changed on every request at every push.
-func (l *Loop) reviewed(pr report.PullRequest, out review) {
+func (l *Loop) noteReview(pr report.PullRequest, out review) {
 	l.stale.report = true
 	before := l.reviews.planned[pr.ID]
 	switch {
@@ -219,8 +224,11 @@ func (l *Loop) reviewed(pr report.PullRequest, out review) {
 			l.opt.Log.With(details(out.err)...).Warn("pull request not planned, will be tried again", "id", pr.ID, "head", pr.Head, "error", out.err)
 		}
 	default:
-		if out.gist == before.gist && before.comment != "" {
+		if out.gist == before.gist && before.comment.head == out.head {
 			out.comment = before.comment
+		}
+		if len(out.private) > 0 && !slices.Equal(out.private, before.private) {
+			l.opt.Log.Warn("pull request planned in part from Git alone", "id", pr.ID, "head", pr.Head, "reasons", out.private)
 		}
 		l.rememberReview(pr.ID, out)
 	}
@@ -232,8 +240,8 @@ func (l *Loop) reviewed(pr report.PullRequest, out review) {
 
 // rememberReview keeps what the plan of a pull request was, and forgets those that were planned longest ago.
 func (l *Loop) rememberReview(id string, r review) {
-	list := slices.DeleteFunc(slices.Clone(l.memory.Reviewed), func(e reviewed) bool { return e.ID == id })
-	list = append(list, reviewed{ID: id, Head: r.head, Onto: r.onto, Digest: r.digest})
+	list := slices.DeleteFunc(slices.Clone(l.memory.Reviewed), func(e plannedRequest) bool { return e.ID == id })
+	list = append(list, plannedRequest{ID: id, Head: r.head, Onto: r.onto, Digest: r.digest})
 	l.memory.Reviewed = list[max(0, len(list)-mostReviewed):]
 }
 
@@ -276,11 +284,17 @@ func (l *Loop) planRequest(ctx context.Context, pr report.PullRequest, onto *wis
 
 // tell puts the plan into the words of the review.
 func (r *review) tell(plan report.Plan, o report.MarkdownOptions) {
-	plan = plan.Public()
+	told := plan.Public()
+	for i, risk := range plan.Risks {
+		if told.Risks[i] != risk {
+			r.private = append(r.private, risk.Message)
+		}
+	}
+	plan = told
 	plan.Base, plan.Head = "", r.head
 	r.gist = plan.Markdown(report.LongestComment, o)
 	plan.Base = r.onto
-	r.digest, r.summary, r.comment = plan.Digest, plan.Summary(), plan.Markdown(report.LongestComment, o)
+	r.digest, r.summary, r.comment = plan.Digest, plan.Summary(), remark{r.head, plan.Markdown(report.LongestComment, o)}
 	if r.state = report.StateSuccess; len(plan.Errors) > 0 {
 		r.state = report.StateFailure
 	}
@@ -391,7 +405,7 @@ func (l *Loop) trace(ctx context.Context, now time.Time) {
 		err error
 	}
 	start(ctx, l, &l.reviews.tracing, func(ctx context.Context) traced {
-		id, err := l.opt.Forge.MergedFrom(ctx, commit)
+		id, err := l.opt.Forge.MergedFrom(ctx, commit, l.opt.Reviews.Branch)
 		return traced{id, err}
 	}, func(out traced) {
 		if out.err != nil {
@@ -447,17 +461,23 @@ func (l *Loop) differing(w *wish, digest string) (why string, unknown bool) {
 	return fmt.Sprintf("not the plan of %s; confirm with the trailer %s: %s", id, api.TrailerConfirm, digest), false
 }
 
-// reviewStatus is the plan status of the commit in force: whether it is what was reviewed. There is none without a review.
+// reviewStatus is the plan status of the commit in force: whether it is what was reviewed. Without a review there is none, unless
+// people have asked for reviews to count.
 func (l *Loop) reviewStatus() (report.CommitStatus, bool) {
 	if !l.reviewsOn() {
 		return report.CommitStatus{}, false
 	}
 	id, same, known := l.compareReview(l.wish.Revision.Commit, l.schedule.digest)
-	if !known || id == "" {
+	if !known || id == "" && !l.opt.Reviews.Hold {
 		return report.CommitStatus{}, false
 	}
 	s := report.CommitStatus{Context: l.context(report.ContextPlan), State: report.StateSuccess, Description: "as planned in " + id, URL: l.opt.Statuses.URL}
-	if !same {
+	switch {
+	case id == "" && slices.Contains(l.wish.confirmed, l.schedule.digest):
+		s.Description = "confirmed by a person"
+	case id == "":
+		s.Description = "not reviewed: no pull request found that was planned"
+	case !same:
 		s.State, s.Description = report.StateFailure, fmt.Sprintf("differs from what was planned in %s: the branch had moved on, or the members had changed", id)
 	}
 	return s, true
@@ -484,14 +504,59 @@ func (l *Loop) headStatuses() map[string][]report.CommitStatus {
 	return out
 }
 
-// comments returns what gitfleet has to say on the open pull requests, by ID.
-func (l *Loop) comments() map[string]string {
-	out := map[string]string{}
+// mayShowPlanning notes the heads that are about to be told that they are being planned. It is remembered: the request may be closed
+// while nobody looks, and the head would wait for ever.
+func (l *Loop) mayShowPlanning(all []telling) {
+	list := slices.Clone(l.memory.Planning)
+	for _, t := range all {
+		if slices.ContainsFunc(t.wanted, l.tellsOfPlanning) && !slices.Contains(list, t.commit) {
+			list = append(list, t.commit)
+		}
+	}
+	l.memory.Planning = list[max(0, len(list)-mostReviewed):]
+}
+
+// tellsOfPlanning tells whether s says that a head is being planned.
+func (l *Loop) tellsOfPlanning(s report.CommitStatus) bool {
+	return s.Context == l.context(report.ContextPlan) && s.State == report.StatePending
+}
+
+// forgetPlanning forgets the heads that show what came of it. One that is no request's any more, and that the forge has refused to
+// tell while it did all else, is forgotten too: it may be gone.
+func (l *Loop) forgetPlanning() {
+	open := l.headStatuses()
+	refused := l.forge.tell.failures >= attempts && l.forge.errs[&l.reviews.poll] == nil
+	l.memory.Planning = slices.DeleteFunc(slices.Clone(l.memory.Planning), func(commit string) bool {
+		s, shown := l.forge.shown[commit][l.context(report.ContextPlan)]
+		return shown && s.State != report.StatePending || refused && open[commit] == nil
+	})
+}
+
+// unplannedStatuses returns, by commit, how the wait of those heads ends that are no open request's any more. Before the forge has
+// said which are open nobody knows.
+func (l *Loop) unplannedStatuses() map[string][]report.CommitStatus {
+	out, open := map[string][]report.CommitStatus{}, l.headStatuses()
+	if l.opt.Reviews.Repository != nil && l.reviews.asOf == "" {
+		return out
+	}
+	for _, commit := range l.memory.Planning {
+		if open[commit] == nil {
+			out[commit] = []report.CommitStatus{{Context: l.context(report.ContextPlan), State: report.StateError,
+				Description: "not planned: its pull request was closed, merged or pushed to before", URL: l.opt.Reviews.URL}}
+		}
+	}
+	return out
+}
+
+// comments returns what gitfleet has to say on the open pull requests as they are, by ID: a plan of what is no head any more is
+// not told.
+func (l *Loop) comments() map[string]remark {
+	out := map[string]remark{}
 	if !l.reviewsOn() {
 		return out
 	}
 	for _, pr := range l.reviews.open {
-		if r := l.reviews.planned[pr.ID]; r.comment != "" {
+		if r := l.reviews.planned[pr.ID]; r.comment.head == pr.Head {
 			out[pr.ID] = r.comment
 		}
 	}

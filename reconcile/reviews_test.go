@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -62,6 +63,17 @@ func TestLoopPlansPullRequests(t *testing.T) {
 	forge.comes(t, l, "theirs", report.ContextPlan, report.StateSuccess, "1 created on 1 cluster")
 
 	forge.comes(t, l, "four", report.ContextPlan, report.StateSuccess, "1 created on 1 cluster")
+	forge.saysOf(t, l, "4", "1 created")
+	forge.do(func() {
+		for _, pr := range forge.requests {
+			if about, told := forge.about[pr.ID]; told && about != pr.Head {
+				t.Errorf("the comment on %s was said to be about %s, want its head %s", pr.ID, about, pr.Head)
+			}
+		}
+	})
+	if state, text := forge.shown("base", report.ContextPlan); state != "" {
+		t.Errorf("without --hold-differing a commit without a pull request shows the plan status %s %q", state, text)
+	}
 
 	// The branch moves on: the first request has not taken that back, although its head does not have it.
 	repo.push("moved", append(slices.Clone(members), config("web", "a", "1"), config("web", "z", "1"), config("web", "b", "1"))...)
@@ -131,10 +143,13 @@ func TestLoopHoldsWhatDiffers(t *testing.T) {
 	repo.mu.Unlock()
 	repo.push("confirmed", append(slices.Clone(members), config("web", "a", "2"))...)
 	await(t, l, "the confirmed commit", convergedOn("confirmed"))
+	forge.comes(t, l, "confirmed", report.ContextPlan, report.StateSuccess, "confirmed by a person")
 	repo.push("merged", append(slices.Clone(members), config("web", "a", "1"))...)
 	await(t, l, "what the pull request showed", convergedOn("merged"))
+	forge.comes(t, l, "merged", report.ContextPlan, report.StateSuccess, "as planned in 7")
 	repo.push("direct", members...)
 	await(t, l, "a commit that came without a pull request", convergedOn("direct"))
+	forge.comes(t, l, "direct", report.ContextPlan, report.StateSuccess, "not reviewed: no pull request found")
 }
 
 // TestLoopPlansForksWherePlacementsAre: placements are sticky, so a plan from another repository that says nothing about them moves
@@ -196,13 +211,96 @@ func TestLoopStopsPlanningAnOldHead(t *testing.T) {
 	forge.requests = []report.PullRequest{{ID: "1", Head: "old", HeadRef: "old"}}
 	l, _ := startLoop(t, repo, fakeFleet{"east": east}, t.TempDir(), plansFor(forge, repo))
 	<-asking
+	forge.comes(t, l, "old", report.ContextPlan, report.StatePending, "being planned")
 	forge.do(func() { forge.requests = []report.PullRequest{{ID: "1", Head: "new", HeadRef: "new"}} })
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("planning the old head ended with %v, want it to be stopped", err)
 	}
 	forge.comes(t, l, "new", report.ContextPlan, report.StateSuccess, "1 created")
-	if state, text := forge.shown("old", report.ContextPlan); state != "" && state != report.StatePending {
-		t.Errorf("the old head shows %s %q, of which nobody was to be told", state, text)
+	forge.comes(t, l, "old", report.ContextPlan, report.StateError, "not planned: its pull request was closed, merged or pushed to before")
+}
+
+// TestLoopEndsTheWaitForAPlan also where the request was closed while no gitfleet ran, and of a commit that is in force by then.
+func TestLoopEndsTheWaitForAPlan(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		merged bool // the head is pushed to the branch as it is
+	}{{"closed", false}, {"merged", true}} {
+		t.Run(tc.name, func(t *testing.T) {
+			east, forge, repo, dir := newCluster("east"), newNoticeboard(), &repository{parted: "base"}, t.TempDir()
+			base := []string{memberCluster("east", "e"), ns("web"), placeOn("web", "e")}
+			head := append(slices.Clone(base), config("web", "old", "1"))
+			repo.push("base", base...)
+			repo.hold("head", head...)
+			east.asked = func(ctx context.Context, _ api.Ref) error { // for as long as anybody waits
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			forge.requests = []report.PullRequest{{ID: "1", Head: "head", HeadRef: "head"}}
+			l, stop := startLoop(t, repo, fakeFleet{"east": east}, dir, plansFor(forge, repo))
+			forge.comes(t, l, "head", report.ContextPlan, report.StatePending, "being planned")
+			stop()
+			forge.do(func() { forge.requests = nil })
+			if tc.merged {
+				repo.push("head", head...)
+			}
+			l, stop = startLoop(t, repo, fakeFleet{"east": east}, dir, plansFor(forge, repo))
+			forge.comes(t, l, "head", report.ContextPlan, report.StateError, "not planned")
+			await(t, l, "the newest commit", convergedOn(repo.newest()))
+			stop()
+			var reads int
+			forge.do(func() { reads = forge.reads["head"] })
+			l, _ = startLoop(t, repo, fakeFleet{"east": east}, dir, plansFor(forge, repo))
+			repo.push("next", base...)
+			forge.comes(t, l, "next", report.ContextApply, report.StateSuccess, "in place")
+			forge.do(func() {
+				if again := forge.reads["head"] - reads; again > 1 || again > 0 && !tc.merged {
+					t.Errorf("after its end was told, the statuses of the head were read %d times more", again)
+				}
+			})
+		})
+	}
+}
+
+// TestLoopGivesUpOnAHeadThatIsGone: a forge that has lost a commit does not hear of it for ever.
+func TestLoopGivesUpOnAHeadThatIsGone(t *testing.T) {
+	forge := newNoticeboard()
+	l := &Loop{opt: Options{Forge: forge, Reviews: ReviewOptions{Repository: &repository{}}}, wish: &wish{}}
+	l.reviews.asOf, l.memory.Planning = "base", []string{"gone"}
+	if len(l.untold(time.Now())) != 1 {
+		t.Fatal("the head that waits is not told that nobody plans it")
+	}
+	l.forgetPlanning()
+	if len(l.memory.Planning) != 1 {
+		t.Fatal("a head that could not be told yet is forgotten")
+	}
+	l.forge.tell.failures = attempts
+	l.forge.errs = map[*worker]error{&l.reviews.poll: errors.New("bad gateway")}
+	if l.forgetPlanning(); len(l.memory.Planning) != 1 {
+		t.Error("a head is forgotten because the forge is away")
+	}
+	l.forge.errs = nil
+	if l.forgetPlanning(); len(l.memory.Planning) != 0 {
+		t.Errorf("what the forge refuses while it answers all else is tried for ever: %v", l.memory.Planning)
+	}
+}
+
+// TestOldPlansAreNotTold on what the pull request has become since, whichever way a plan is kept.
+func TestOldPlansAreNotTold(t *testing.T) {
+	l := &Loop{opt: Options{Forge: newNoticeboard(), Log: slog.New(slog.DiscardHandler), Reviews: ReviewOptions{Repository: &repository{}}}, wish: &wish{}}
+	before, after := report.PullRequest{ID: "1", Head: "old"}, report.PullRequest{ID: "1", Head: "new"}
+	l.reviews.open = []report.PullRequest{before}
+	l.noteReview(before, review{head: "old", comment: remark{"old", "the plan"}})
+	if got := l.comments()["1"]; got != (remark{"old", "the plan"}) {
+		t.Fatalf("the comment is %v", got)
+	}
+	l.reviews.open = []report.PullRequest{after}
+	if got, told := l.comments()["1"]; told {
+		t.Errorf("while the new head waits for its plan the comment is %v", got)
+	}
+	l.noteReview(after, review{head: "new", err: errors.New("out of memory")})
+	if got, told := l.comments()["1"]; told {
+		t.Errorf("when the new head cannot be planned the comment is %v", got)
 	}
 }
 

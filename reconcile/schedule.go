@@ -245,9 +245,8 @@ type tenant struct {
 }
 
 func (l *Loop) tenant(m *member, w *wish) tenant {
-	_, servicesKnown := l.services.resolution.Objects[m.name]
 	return tenant{name: m.name, source: sourceName(w.Revision, l.opt.Paths), parents: m.live.Parents, imports: m.imports,
-		servicesKnown: servicesKnown, unready: l.unready, takeOver: l.opt.TakeOver}
+		servicesKnown: m.importsKnown, unready: l.unready, takeOver: l.opt.TakeOver}
 }
 
 // sets is what the member shall hold by w in the places of s: the placements' sets, the services' set, and an empty set for every

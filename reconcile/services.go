@@ -3,8 +3,10 @@ package reconcile
 import (
 	"context"
 	"reflect"
+	"slices"
 	"time"
 
+	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/fleet"
 	"github.com/gitfleet/gitfleet/mcs"
@@ -35,28 +37,64 @@ func (l *Loop) resolveServices(ctx context.Context, now time.Time) {
 	for i, m := range members {
 		observed[i] = l.lastKnown(m)
 	}
-	before := l.services.resolution.Objects
-	l.services.resolution = mcs.Resolve(observed)
+	r := mcs.Resolve(observed, l.terms(), now)
+	l.services.resolution = r
+	objects := r.Objects
+	if l.opt.Provider != nil {
+		objects = joined(objects, l.opt.Provider.Objects(r))
+	}
 	for _, m := range members {
-		objects, known := l.services.resolution.Objects[m.name]
-		if was, knew := before[m.name]; known != knew || !reflect.DeepEqual(objects, was) {
-			m.imports, m.replan = targetsOf(objects), true
+		wanted, known := objects[m.name]
+		if imports := targetsOf(wanted, m.imports); known != m.importsKnown || !slices.Equal(imports, m.imports) {
+			m.imports, m.importsKnown, m.replan = imports, known, true
 		}
 	}
 	l.startProvider(ctx, now)
 	l.startStatuses(ctx, now)
 }
 
-func targetsOf(objects []render.Object) []*apply.Target {
+// joined returns a with what b adds to the members that a has an entry for: the others are left alone.
+func joined(a, b map[string][]render.Object) map[string][]render.Object {
+	out := make(map[string][]render.Object, len(a))
+	for cluster, objects := range a {
+		out[cluster] = append(objects[:len(objects):len(objects)], b[cluster]...)
+	}
+	return out
+}
+
+// terms are what services are resolved by.
+func (l *Loop) terms() mcs.Terms {
+	t := mcs.Terms{Lease: l.opt.ServiceLease}
+	if l.opt.Provider != nil {
+		t.Properties = l.opt.Provider.Properties()
+	}
+	return t
+}
+
+// targetsOf prepares objects, sorted by ref. What is equal to one of before is that very target: services change all the
+// time, a little.
+func targetsOf(objects []render.Object, before []*apply.Target) []*apply.Target {
+	known := make(map[api.Ref]*apply.Target, len(before))
+	for _, t := range before {
+		known[t.Ref] = t
+	}
 	targets := make([]*apply.Target, len(objects))
 	for i, o := range objects {
-		targets[i] = apply.NewTarget(o, nil)
+		t := known[api.RefOf(o.Unstructured)]
+		if t == nil || t.Unstructured != o.Unstructured && !reflect.DeepEqual(t.Object, o) {
+			t = apply.NewTarget(o, nil)
+		}
+		targets[i] = t
 	}
+	slices.SortFunc(targets, func(a, b *apply.Target) int { return a.Ref.Compare(b.Ref) })
 	return targets
 }
 
 // servicesDue tells whether something that failed, or that waits for a status to show, is to be tried again.
 func (l *Loop) servicesDue(now time.Time) bool {
+	if wake := l.services.resolution.Wake; !wake.IsZero() && !now.Before(wake) {
+		return true
+	}
 	due := func(w *worker) bool { return !w.retryAt.IsZero() && w.ready(now) }
 	if due(&l.services.provide) {
 		return true
@@ -74,6 +112,12 @@ func (l *Loop) lastKnown(m *member) mcs.Observed {
 	o := m.observed
 	if last := l.memory.Members[m.name].Services; last != nil && !o.Synced && len(o.Exports)+len(o.Services) == 0 {
 		o = *last
+	}
+	if !o.Synced && m.state.Phase == fleet.Unreachable || m.conn == nil {
+		o.Seen = l.memory.Members[m.name].LastSeen
+		if m.state.LastSeen.After(o.Seen) {
+			o.Seen = m.state.LastSeen
+		}
 	}
 	o.Cluster = m.name // also of a member that could not be opened: it is there, only unseen
 	return o

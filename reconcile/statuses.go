@@ -27,7 +27,7 @@ type forge struct {
 	talk  worker                      // writes comments
 	shown map[string]map[string]shown // by commit and context, of the commits that were read
 	// comments are those that it took, by pull request.
-	comments map[string]string
+	comments map[string]remark
 	quiet    time.Time         // until when it asks to be left alone, by whoever asks it for whatever
 	errs     map[*worker]error // why it does not do what it is asked
 }
@@ -73,9 +73,10 @@ func (l *Loop) untold(now time.Time) []telling {
 		return nil
 	}
 	wanted := l.headStatuses()
+	maps.Copy(wanted, l.unplannedStatuses())
 	for _, c := range l.memory.Commits {
 		if !c.Told {
-			wanted[c.Commit.Commit] = c.Statuses
+			wanted[c.Commit.Commit] = withOthers(c.Statuses, wanted[c.Commit.Commit])
 		}
 	}
 	commits := slices.SortedFunc(maps.Keys(wanted), func(a, b string) int {
@@ -101,6 +102,13 @@ func (l *Loop) untold(now time.Time) []telling {
 	return list
 }
 
+// withOthers returns list with those of others that are about something else.
+func withOthers(list, others []report.CommitStatus) []report.CommitStatus {
+	return slices.Concat(list, slices.DeleteFunc(slices.Clone(others), func(o report.CommitStatus) bool {
+		return slices.ContainsFunc(list, func(s report.CommitStatus) bool { return s.Context == o.Context })
+	}))
+}
+
 // telling is what one commit is to show.
 type telling struct {
 	commit string
@@ -113,13 +121,15 @@ type telling struct {
 func (l *Loop) tellForge(ctx context.Context, now time.Time) {
 	if l.forgeReady(&l.forge.tell, now) {
 		if untold := l.untold(now); len(untold) > 0 {
+			l.mayShowPlanning(untold)
 			start(ctx, l, &l.forge.tell, func(ctx context.Context) statusesWritten { return writeStatuses(ctx, l.opt.Forge, untold) }, func(out statusesWritten) {
 				if l.forge.shown == nil {
 					l.forge.shown = map[string]map[string]shown{}
 				}
 				maps.Copy(l.forge.shown, out.shown)
-				l.markTold()
 				l.forgeAnswered(ctx, &l.forge.tell, out.err)
+				l.forgetPlanning()
+				l.markTold()
 			})
 		}
 	}
@@ -187,16 +197,16 @@ func (t telling) write(ctx context.Context, to report.Forge) (map[string]shown, 
 
 // commentsWritten is what came of writing comments.
 type commentsWritten struct {
-	comments map[string]string
+	comments map[string]remark
 	err      error
 }
 
 // writeComments writes the comments that are not what the forge took before.
-func writeComments(ctx context.Context, to report.Forge, comments, before map[string]string) commentsWritten {
-	out := commentsWritten{comments: map[string]string{}}
+func writeComments(ctx context.Context, to report.Forge, comments, before map[string]remark) commentsWritten {
+	out := commentsWritten{comments: map[string]remark{}}
 	for _, id := range slices.Sorted(maps.Keys(comments)) {
 		if comments[id] != before[id] && patience(out.err) == 0 {
-			if err := to.Comment(ctx, id, comments[id]); err != nil {
+			if err := to.Comment(ctx, id, comments[id].head, comments[id].body); err != nil {
 				out.err = errors.Join(out.err, fmt.Errorf("comment on %s: %w", id, err))
 			} else {
 				out.comments[id] = comments[id]

@@ -21,16 +21,18 @@ type noticeboard struct {
 	mu    sync.Mutex
 	shows map[string]map[string]report.CommitStatus
 	log   []string // what was written: "c1 gitfleet/apply pending"
+	texts []string // every description and comment that was written
 	reads map[string]int
 	down  error
 
 	requests []report.PullRequest
 	comments map[string]string
+	about    map[string]string // head of the comment, by pull request
 	merged   map[string]string
 }
 
 func newNoticeboard() *noticeboard {
-	return &noticeboard{shows: map[string]map[string]report.CommitStatus{}, reads: map[string]int{}, comments: map[string]string{}, merged: map[string]string{}}
+	return &noticeboard{shows: map[string]map[string]report.CommitStatus{}, reads: map[string]int{}, comments: map[string]string{}, about: map[string]string{}, merged: map[string]string{}}
 }
 
 func (n *noticeboard) do(f func()) {
@@ -56,6 +58,7 @@ func (n *noticeboard) SetStatus(_ context.Context, commit string, s report.Commi
 		n.shows[commit] = map[string]report.CommitStatus{}
 	}
 	n.shows[commit][s.Context] = s
+	n.texts = append(n.texts, s.Description)
 	n.log = append(n.log, fmt.Sprintf("%s %s %s", commit, s.Context, s.State))
 	return nil
 }
@@ -66,18 +69,22 @@ func (n *noticeboard) PullRequests(context.Context, string) ([]report.PullReques
 	return slices.Clone(n.requests), n.down
 }
 
-func (n *noticeboard) Comment(_ context.Context, id, body string) error {
+func (n *noticeboard) Comment(_ context.Context, id, head, body string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.down == nil {
-		n.comments[id] = body
+		n.comments[id], n.about[id] = body, head
+		n.texts = append(n.texts, body)
 	}
 	return n.down
 }
 
-func (n *noticeboard) MergedFrom(_ context.Context, commit string) (string, error) {
+func (n *noticeboard) MergedFrom(_ context.Context, commit, branch string) (string, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if branch != "main" { // the one that is followed
+		return "", fmt.Errorf("asked about branch %q", branch)
+	}
 	return n.merged[commit], n.down
 }
 

@@ -152,10 +152,18 @@ func (r Report) progressOf(cluster string) progress {
 	p.clusters = len(on)
 	for _, gone := range r.Removals {
 		if cluster == "" || gone.Cluster == cluster {
-			p.waiting = append(p.waiting, fmt.Sprintf("%s on %s is still to be deleted: %s", gone.Ref, gone.Cluster, gone.Reason))
+			p.waiting = append(p.waiting, fmt.Sprintf("%s on %s is still to be deleted%s", gone.Ref, gone.Cluster, gone.why()))
 		}
 	}
 	return p
+}
+
+// why says what keeps it there, as far as a forge may know.
+func (gone Removal) why() string {
+	if gone.Operator {
+		return ", and not for its author to mend; why is " + where
+	}
+	return ": " + gone.Reason
 }
 
 // add counts one placement on one cluster, which may be away.
@@ -168,7 +176,9 @@ func (p *progress) add(placement string, c PlacementOnCluster, away bool) {
 	case statusOf(c.Applied) == "True" && statusOf(c.Healthy) == "True":
 		p.done++
 	case statusOf(c.Applied) == "False" && c.Operator:
-		p.member = append(p.member, text)
+		p.member = append(p.member, fmt.Sprintf("%s on %s: not applied, and not for its author to mend; why is %s", placement, c.Cluster, where))
+	case c.Operator:
+		p.waiting = append(p.waiting, fmt.Sprintf("%s on %s: not known yet; why is %s", placement, c.Cluster, where))
 	case statusOf(c.Applied) == "False" || statusOf(c.Healthy) == "False":
 		p.author = append(p.author, text)
 	default:

@@ -66,7 +66,7 @@ func TestCommitStatuses(t *testing.T) {
 			r.Members = append(r.Members, Member{Name: "aks-9", Joined: "Unknown"})
 		}), late, "gitfleet/apply success: in place and healthy on 1 cluster"},
 		{"a permission that is missing", change(committed("False/Unknown forbidden"), func(r *Report) { r.Placements[0].Clusters[0].Operator = true }), late,
-			"gitfleet/apply error: 0 of 1 in place after 10m0s; web on aks-1: forbidden"},
+			"gitfleet/apply error: 0 of 1 in place after 10m0s; web on aks-1: not applied, and not for its author to mend; why is in gitfleet's log"},
 		{"the author before the member", change(committed("False/False denied", "Unknown/Unknown"), func(r *Report) { r.Members[1].Joined = "Unknown" }), late,
 			"gitfleet/apply failure: 0 of 2 in place after 10m0s; web on aks-1: denied"},
 		{"fewer clusters than asked for", change(committed("True/True"), func(r *Report) {

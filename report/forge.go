@@ -71,11 +71,12 @@ type Forge interface {
 	PullRequests(ctx context.Context, branch string) ([]PullRequest, error)
 	// Comment makes body, Markdown of at most LongestComment bytes, gitfleet's one comment on a pull request. It changes the
 	// one that is there, which it recognises by a mark that is not shown and by its author, and writes nothing when that says
-	// the same. Comments of others are never touched, whatever they contain.
-	Comment(ctx context.Context, id, body string) error
-	// MergedFrom returns the ID of the pull request that brought commit into its branch, however it was merged; empty when
-	// none is known.
-	MergedFrom(ctx context.Context, commit string) (string, error)
+	// the same. Comments of others are never touched, whatever they contain. body is about head, a full commit: where comments
+	// stand on commits it goes to that one, whatever the pull request has become since.
+	Comment(ctx context.Context, id, head, body string) error
+	// MergedFrom returns the ID of the pull request that brought commit into branch, however it was merged; empty when none is
+	// known. One that was merged into another branch is none, although it made the commit: what it showed was for that branch.
+	MergedFrom(ctx context.Context, commit, branch string) (string, error)
 }
 
 // ForgeError tells what kind of help a failed request to a forge needs.

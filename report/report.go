@@ -63,6 +63,9 @@ type Removal struct {
 	Cluster   string `json:"cluster"`
 	Placement string `json:"placement"` // that brought it; empty when nobody can tell any more
 	Reason    string `json:"reason"`    // what it waits for
+	// Operator tells that what keeps it is for those who run gitfleet or the member, who alone should read Reason: it may name
+	// addresses.
+	Operator bool `json:"operator,omitempty"`
 }
 
 // Drift is one foreign change that was put back, with the times it came back since gitfleet started.
@@ -140,7 +143,8 @@ type PlacementOnCluster struct {
 	// Applying tells that gitfleet is at work on it: what is not applied yet has not failed. It does not when the work waits
 	// for something, nor when the member cannot be reached.
 	Applying bool `json:"applying,omitempty"`
-	// Operator tells that it is not for the author to mend that Applied is False: a permission is missing, a member fails.
+	// Operator tells that it is not for the author to mend that Applied is not True: a permission is missing, a member fails.
+	// Message may name addresses and files then, and is for those who run gitfleet alone.
 	Operator bool           `json:"operator,omitempty"`
 	Message  string         `json:"message,omitempty"`
 	Objects  []PlacedObject `json:"objects,omitempty"`

@@ -29,6 +29,7 @@ type runOptions struct {
 	hubKubeconfig string
 	hubContext    string
 	loadBalancer  string
+	serviceLease  time.Duration
 	dialMap       string
 	serving       servingOptions
 	forge         forgeOptions
@@ -82,6 +83,7 @@ context of the same name in the files or directories given by --kubeconfig. No k
 	flags.StringVar(&o.hubKubeconfig, "hub-kubeconfig", "", "kubeconfig of a cluster to publish status in (optional)")
 	flags.StringVar(&o.hubContext, "hub-context", "", "context in --hub-kubeconfig (default its current one)")
 	flags.StringVar(&o.loadBalancer, "load-balancer", loadBalancerNone, "what serves MultiClusterServices: none, or local for a proxy on this machine")
+	flags.DurationVar(&o.serviceLease, "service-lease", 15*time.Minute, "how long the endpoints of a member that is out of reach are handed on, as long as another member has some that are ready; 0 for ever")
 	flags.StringVar(&o.dialMap, "local-dial-map", "", "for --load-balancer local: reach endpoint networks elsewhere, as FROM=TO[,FROM=TO] in CIDR form; then nothing else is dialled")
 	o.serving.addFlags(cmd)
 	o.forge.addFlags(cmd)
@@ -123,6 +125,8 @@ func (o *runOptions) validate() error {
 		return fmt.Errorf("--interval %s: must be positive", o.interval)
 	case o.verify < 0:
 		return fmt.Errorf("--verify-every %s: must not be negative", o.verify)
+	case o.serviceLease < 0:
+		return fmt.Errorf("--service-lease %s: must not be negative", o.serviceLease)
 	case o.timeout <= 0:
 		return fmt.Errorf("--timeout %s: must be positive", o.timeout)
 	}
@@ -171,7 +175,7 @@ func run(ctx context.Context, o runOptions, stdout, stderr io.Writer) (err error
 		return err
 	}
 	opt := reconcile.Options{Repository: repository, Store: store, SourceChanged: repository.changed, Paths: o.paths, Interval: o.interval,
-		TakeOver: o.takeOver, Confinements: confinements, Threshold: o.threshold(), Verify: o.verify, Log: log}
+		TakeOver: o.takeOver, Confinements: confinements, Threshold: o.threshold(), Verify: o.verify, ServiceLease: o.serviceLease, Log: log}
 	if opt.Builder, err = newBuilder(); err != nil {
 		return err
 	}

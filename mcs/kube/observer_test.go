@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -95,7 +96,7 @@ func TestObserveTraits(t *testing.T) {
 	m := newMember(t, startServer(t))
 	m.install(t)
 	m.createAll(t, shop, strings.Replace(service, "type: ClusterIP", "type: ClusterIP, sessionAffinity: ClientIP", 1), ownSlice, export)
-	i := mcs.Resolve([]mcs.Observed{m.await(t, "the export", exported)}).Imports[0]
+	i := mcs.Resolve([]mcs.Observed{m.await(t, "the export", exported)}, mcs.Terms{}, time.Now()).Imports[0]
 	seconds, policy := corev1.DefaultClientIPServiceAffinitySeconds, corev1.ServiceInternalTrafficPolicyCluster
 	want := mcs.Traits{IPFamilies: []corev1.IPFamily{corev1.IPv4Protocol}, SessionAffinity: corev1.ServiceAffinityClientIP,
 		SessionAffinityConfig: &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: &seconds}}, InternalTrafficPolicy: &policy}

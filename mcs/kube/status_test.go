@@ -16,7 +16,7 @@ import (
 func (m *member) settle(t *testing.T, what string, state mcs.State, ok func(mcs.Resolution) bool) {
 	t.Helper()
 	m.await(t, what, func(o mcs.Observed) bool {
-		r := mcs.Resolve([]mcs.Observed{o})
+		r := mcs.Resolve([]mcs.Observed{o}, mcs.Terms{}, time.Now())
 		writes := r.Statuses(state, time.Now())
 		if err := WriteStatuses(t.Context(), m.session, writes); err != nil {
 			t.Fatal(err)
@@ -48,7 +48,7 @@ func TestStatusesSettleAndClear(t *testing.T) {
 	onEveryServer(t, func(t *testing.T, m *member) {
 		m.install(t)
 		m.createAll(t, shop, service, ownSlice, export, serviceImport, multiClusterService)
-		state := mcs.State{{Namespace: "shop", Name: "web"}: {Frontend: mcs.Frontend{Addresses: []netip.Addr{netip.MustParseAddr("127.255.1.2")}}}}
+		state := mcs.State{{Key: mcs.Key{Namespace: "shop", Name: "web"}}: {Frontend: mcs.Frontend{Addresses: []netip.Addr{netip.MustParseAddr("127.255.1.2")}}}}
 		m.settle(t, "statuses with an address", state, func(r mcs.Resolution) bool { return len(r.LoadBalancers) == 1 })
 		check := func(text string, want map[string]string) {
 			t.Helper()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gitfleet/gitfleet/mcs"
+	"github.com/gitfleet/gitfleet/render"
 )
 
 // Options of the local load balancer. The zero value of a field is its default.
@@ -70,7 +71,7 @@ type Provider struct {
 	work    sync.WaitGroup // every goroutine that serves
 
 	mu        sync.Mutex
-	balancers map[mcs.Key]*balancer
+	balancers map[mcs.LoadBalancerKey]*balancer
 	retired   []*pool // of ports that are gone but may still drain
 }
 
@@ -87,10 +88,16 @@ func New(o Options) (*Provider, error) {
 			return nil, fmt.Errorf("local load balancer: dial map: %w", err)
 		}
 	}
-	p := &Provider{options: o, balancers: map[mcs.Key]*balancer{}}
+	p := &Provider{options: o, balancers: map[mcs.LoadBalancerKey]*balancer{}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p, nil
 }
+
+// Properties implements mcs.Provider: the proxy tries every endpoint itself.
+func (p *Provider) Properties() mcs.Properties { return mcs.Properties{Probes: true} }
+
+// Objects implements mcs.Provider: the proxy needs nothing on members.
+func (p *Provider) Objects(mcs.Resolution) map[string][]render.Object { return nil }
 
 // List reports the load balancers of this process. It never fails.
 func (p *Provider) List(context.Context) (mcs.State, error) {

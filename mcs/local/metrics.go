@@ -35,7 +35,7 @@ func (p *Provider) Metrics() []BackendMetrics {
 	for key, b := range p.balancers {
 		for at, f := range b.fronts {
 			for _, m := range f.pool.metrics() {
-				m.Service, m.Port, m.Protocol = key, at.number, at.protocol
+				m.Service, m.Port, m.Protocol = key.Key, at.number, at.protocol
 				out = append(out, m)
 			}
 		}

@@ -27,7 +27,7 @@ func TestMetrics(t *testing.T) {
 	await(t, "the third connection has ended", func() bool { return p.Metrics()[0].Open == 1 })
 	bring(t, p, balancerOf(port, a))
 	figures := func(of *backendServer) BackendMetrics {
-		return BackendMetrics{Service: lb.Key(), Port: uint16(port), Protocol: "TCP", Cluster: "m1", Target: of.target,
+		return BackendMetrics{Service: lb.Key().Key, Port: uint16(port), Protocol: "TCP", Cluster: "m1", Target: of.target,
 			Open: 1, Opened: 1, BytesIn: 6, BytesOut: 9}
 	}
 	first, second := figures(a), figures(b)

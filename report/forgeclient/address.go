@@ -58,6 +58,14 @@ func CheckCommit(commit string) error {
 	return nil
 }
 
+// CheckBranch wants a branch: no name would mean none to some, and any to others.
+func CheckBranch(branch string) error {
+	if branch == "" {
+		return errors.New("no branch is given")
+	}
+	return nil
+}
+
 // CheckStatus wants what every forge takes.
 func CheckStatus(s report.CommitStatus) error {
 	switch s.State {

@@ -11,7 +11,7 @@ import (
 
 func comment(t *testing.T, forge report.Forge, body string) {
 	t.Helper()
-	if err := forge.Comment(limited(t), "12", body); err != nil {
+	if err := forge.Comment(limited(t), "12", hash(12), body); err != nil {
 		t.Fatalf("commenting: %v", err)
 	}
 }
@@ -138,7 +138,7 @@ func commentWhoseAnswerWasLost(t *testing.T, s Subject) {
 		}
 		return nil
 	})
-	if err := forge.Comment(limited(t), "12", "the plan"); err == nil {
+	if err := forge.Comment(limited(t), "12", hash(12), "the plan"); err == nil {
 		t.Error("a lost answer is no error")
 	}
 	srv.spoilt(nil)
@@ -151,21 +151,23 @@ func commentThatNoForgeTakes(t *testing.T, s Subject) {
 	comment(t, forge, strings.Repeat("x", report.LongestComment))
 	has(t, pr, 1, 0, strings.Repeat("x", report.LongestComment))
 	srv.requests()
-	for name, c := range map[string]struct{ id, body string }{
-		"too long":        {"12", strings.Repeat("x", report.LongestComment+1)},
-		"no number":       {"main", "the plan"},
-		"a path":          {"12/../../13", "the plan"},
-		"number zero":     {"0", "the plan"},
-		"negative number": {"-1", "the plan"},
+	for name, c := range map[string]struct{ id, head, body string }{
+		"too long":        {"12", hash(12), strings.Repeat("x", report.LongestComment+1)},
+		"no number":       {"main", hash(12), "the plan"},
+		"a path":          {"12/../../13", hash(12), "the plan"},
+		"number zero":     {"0", hash(12), "the plan"},
+		"negative number": {"-1", hash(12), "the plan"},
+		"no head":         {"12", "", "the plan"},
+		"a branch":        {"12", "main", "the plan"},
 	} {
-		if err := forge.Comment(limited(t), c.id, c.body); err == nil {
+		if err := forge.Comment(limited(t), c.id, c.head, c.body); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
 	if asked := srv.requests(); len(asked) > 0 {
 		t.Errorf("the forge was asked for what it cannot take: %v", asked)
 	}
-	if err := forge.Comment(limited(t), "13", "the plan"); err == nil {
+	if err := forge.Comment(limited(t), "13", hash(12), "the plan"); err == nil {
 		t.Error("a comment on a pull request that does not exist is no error")
 	}
 	comment(t, forge, "broken \xff and \x00 end")

@@ -32,9 +32,9 @@ var calls = []struct {
 		_, err := f.PullRequests(ctx, "main")
 		return err
 	}},
-	{"Comment", func(ctx context.Context, f report.Forge) error { return f.Comment(ctx, "12", "the plan") }},
+	{"Comment", func(ctx context.Context, f report.Forge) error { return f.Comment(ctx, "12", hash(12), "the plan") }},
 	{"MergedFrom", func(ctx context.Context, f report.Forge) error {
-		_, err := f.MergedFrom(ctx, commitB)
+		_, err := f.MergedFrom(ctx, commitB, "main")
 		return err
 	}},
 }

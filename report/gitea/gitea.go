@@ -177,9 +177,9 @@ func pullRequest(pr *gitea.PullRequest) report.PullRequest {
 
 // Comment writes gitfleet's comment on a pull request, which to Gitea is an issue.
 // https://docs.gitea.com/api/#tag/issue/operation/issueGetComments
-func (f *forge) Comment(ctx context.Context, id, body string) error {
+func (f *forge) Comment(ctx context.Context, id, head, body string) error {
 	index, err := forgeclient.Number(id)
-	if err != nil {
+	if err := errors.Join(err, forgeclient.CheckCommit(head)); err != nil {
 		return err
 	}
 	return f.do(ctx, "comment on pull request "+id, func(api *gitea.Client) error {
@@ -237,11 +237,12 @@ func self(api *gitea.Client) (int64, error) {
 	return user.ID, nil
 }
 
-// MergedFrom asks for the pull request whose merge made the commit, which is all that Gitea remembers. It says "not found"
+// MergedFrom asks for the pull request whose merge made the commit, which is all that Gitea remembers: of a commit that
+// was merged into another branch, and brought into this one by a later pull request, it does not tell that. It says "not found"
 // when there is none, as when there is no such repository.
 // https://docs.gitea.com/api/#tag/repository/operation/repoGetCommitPullRequest
-func (f *forge) MergedFrom(ctx context.Context, commit string) (string, error) {
-	if err := forgeclient.CheckCommit(commit); err != nil {
+func (f *forge) MergedFrom(ctx context.Context, commit, branch string) (string, error) {
+	if err := errors.Join(forgeclient.CheckCommit(commit), forgeclient.CheckBranch(branch)); err != nil {
 		return "", err
 	}
 	doing := "find the pull request of " + commit
@@ -253,7 +254,7 @@ func (f *forge) MergedFrom(ctx context.Context, commit string) (string, error) {
 			return err
 		case pr == nil || pr.Index <= 0:
 			return errors.New("the answer is not a pull request")
-		case pr.HasMerged:
+		case pr.HasMerged && pr.Base != nil && pr.Base.Ref == branch:
 			id = strconv.FormatInt(pr.Index, 10)
 		}
 		return nil

@@ -89,7 +89,7 @@ func TestCommentsLeftOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := forge.Comment(t.Context(), "3", "the plan"); err == nil || !strings.Contains(err.Error(), "1 of 2 comments") {
+	if err := forge.Comment(t.Context(), "3", strings.Repeat("a", 40), "the plan"); err == nil || !strings.Contains(err.Error(), "1 of 2 comments") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -151,7 +151,7 @@ func TestAppWritesOneComment(t *testing.T) {
 	s, forge, _ := startApp(t)
 	pr := s.repo.PullRequests[0]
 	for _, body := range []string{"the plan", "another plan"} {
-		if err := forge.Comment(t.Context(), "12", body); err != nil {
+		if err := forge.Comment(t.Context(), "12", pr.Head, body); err != nil {
 			t.Fatal(err)
 		}
 		s.repo.AddComment(pr, forgetest.Somebody, pr.Comments[0].Body) // somebody who copies it

@@ -158,8 +158,8 @@ func (f *forge) SetStatus(ctx context.Context, commit string, s report.CommitSta
 // PullRequests lists the open ones.
 // https://docs.github.com/rest/pulls/pulls#list-pull-requests
 func (f *forge) PullRequests(ctx context.Context, branch string) ([]report.PullRequest, error) {
-	if branch == "" {
-		return nil, errors.New("no branch is given") // GitHub would list those of all branches
+	if err := forgeclient.CheckBranch(branch); err != nil {
+		return nil, err // GitHub would list those of all branches
 	}
 	var found []report.PullRequest
 	err := f.do(ctx, "list the pull requests into "+branch, func(ctx context.Context) error {
@@ -206,9 +206,9 @@ func pullRequest(pr *github.PullRequest) report.PullRequest {
 
 // Comment writes gitfleet's comment on a pull request, which to GitHub is an issue.
 // https://docs.github.com/rest/issues/comments
-func (f *forge) Comment(ctx context.Context, id, body string) error {
+func (f *forge) Comment(ctx context.Context, id, head, body string) error {
 	number, err := forgeclient.Number(id)
-	if err != nil {
+	if err := errors.Join(err, forgeclient.CheckCommit(head)); err != nil {
 		return err
 	}
 	return f.do(ctx, "comment on pull request "+id, func(ctx context.Context) error {
@@ -254,10 +254,11 @@ func (f *forge) self(ctx context.Context) (int64, error) {
 	return user.GetID(), err
 }
 
-// MergedFrom takes the pull request whose merge commit it is; else, for a commit further down in one, the one that was merged last.
+// MergedFrom takes the pull request into branch whose merge commit it is; else, for a commit further down in one, the one that was
+// merged last.
 // https://docs.github.com/rest/commits/commits#list-pull-requests-associated-with-a-commit
-func (f *forge) MergedFrom(ctx context.Context, commit string) (string, error) {
-	if err := forgeclient.CheckCommit(commit); err != nil {
+func (f *forge) MergedFrom(ctx context.Context, commit, branch string) (string, error) {
+	if err := errors.Join(forgeclient.CheckCommit(commit), forgeclient.CheckBranch(branch)); err != nil {
 		return "", err
 	}
 	var from *github.PullRequest
@@ -272,7 +273,7 @@ func (f *forge) MergedFrom(ctx context.Context, commit string) (string, error) {
 		})
 		for _, pr := range prs {
 			switch {
-			case pr.MergedAt == nil: // open, or closed without a merge
+			case pr.MergedAt == nil || pr.GetBase().GetRef() != branch: // open, closed without a merge, or into another branch
 			case pr.GetMergeCommitSHA() == commit:
 				from = pr
 				return err

@@ -75,8 +75,8 @@ func (unlimited) Wait(context.Context) error { return nil }
 // PullRequests lists the open merge requests.
 // https://docs.gitlab.com/api/merge_requests/#list-project-merge-requests
 func (f *forge) PullRequests(ctx context.Context, branch string) ([]report.PullRequest, error) {
-	if branch == "" {
-		return nil, errors.New("no branch is given") // GitLab would list those of all branches
+	if err := forgeclient.CheckBranch(branch); err != nil {
+		return nil, err // GitLab would list those of all branches
 	}
 	var found []report.PullRequest
 	err := f.client.Do(ctx, "list the merge requests into "+branch, func(ctx context.Context) error {
@@ -141,9 +141,9 @@ func headRef(mr *gitlab.BasicMergeRequest) string {
 
 // Comment writes gitfleet's note on a merge request.
 // https://docs.gitlab.com/api/notes/#merge-requests
-func (f *forge) Comment(ctx context.Context, id, body string) error {
+func (f *forge) Comment(ctx context.Context, id, head, body string) error {
 	iid, err := forgeclient.Number(id)
-	if err != nil {
+	if err := errors.Join(err, forgeclient.CheckCommit(head)); err != nil {
 		return err
 	}
 	return f.client.Do(ctx, "comment on merge request "+id, func(ctx context.Context) error {
@@ -204,11 +204,11 @@ func (f *forge) self(ctx context.Context) (int64, error) {
 	return user.ID, nil
 }
 
-// MergedFrom takes the merge request whose merge or squash commit it is; else, as after a fast-forward, the one that was
-// merged last.
+// MergedFrom takes the merge request into branch whose merge or squash commit it is; else, as after a fast-forward, the one that
+// was merged last.
 // https://docs.gitlab.com/api/commits/#list-merge-requests-associated-with-a-commit
-func (f *forge) MergedFrom(ctx context.Context, commit string) (string, error) {
-	if err := forgeclient.CheckCommit(commit); err != nil {
+func (f *forge) MergedFrom(ctx context.Context, commit, branch string) (string, error) {
+	if err := errors.Join(forgeclient.CheckCommit(commit), forgeclient.CheckBranch(branch)); err != nil {
 		return "", err
 	}
 	var from *gitlab.BasicMergeRequest
@@ -216,7 +216,7 @@ func (f *forge) MergedFrom(ctx context.Context, commit string) (string, error) {
 		mrs, err := f.withCommit(ctx, commit)
 		for _, mr := range mrs {
 			switch {
-			case mr.State != "merged":
+			case mr.State != "merged" || mr.TargetBranch != branch:
 			case mr.MergeCommitSHA == commit || mr.SquashCommitSHA == commit:
 				from = mr
 				return err

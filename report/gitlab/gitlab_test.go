@@ -158,7 +158,7 @@ func TestQuickActions(t *testing.T) {
 	forge := start(t, repo)
 	body := "/merge\n\r/approve\r\n  /close\nkept: a/b\n\t/lock\r/assign @me"
 	for range 2 {
-		if err := forge.Comment(t.Context(), "3", body); err != nil {
+		if err := forge.Comment(t.Context(), "3", strings.Repeat("a", 40), body); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -111,7 +111,7 @@ func (f *Forge) wantCommit(ctx context.Context, commit string) error {
 // not known.
 func (f *Forge) PullRequests(ctx context.Context, branch string) ([]report.PullRequest, error) {
 	if branch != f.branch {
-		return nil, fmt.Errorf("what is merged into branch %q is not known; the branch that is followed is %q", branch, f.branch)
+		return nil, f.notFollowed(branch)
 	}
 	heads, err := f.repo.OpenBranches(ctx)
 	if err != nil {
@@ -124,8 +124,15 @@ func (f *Forge) PullRequests(ctx context.Context, branch string) ([]report.PullR
 	return open, nil
 }
 
+func (f *Forge) notFollowed(branch string) error {
+	return fmt.Errorf("what is merged into branch %q is not known; the branch that is followed is %q", branch, f.branch)
+}
+
 // Comment implements report.Forge. A new head of the branch gets a comment of its own; the one on the head before stays.
-func (f *Forge) Comment(ctx context.Context, id, body string) error {
+func (f *Forge) Comment(ctx context.Context, id, head, body string) error {
+	if err := forgeclient.CheckCommit(head); err != nil {
+		return err
+	}
 	if len(body) > report.LongestComment {
 		return fmt.Errorf("the comment on branch %q has %d bytes, and %d is the most", id, len(body), report.LongestComment)
 	}
@@ -133,16 +140,24 @@ func (f *Forge) Comment(ctx context.Context, id, body string) error {
 	if err != nil {
 		return forgeError(err)
 	}
-	head, ok := heads[id]
+	now, ok := heads[id]
 	if !ok {
 		return fmt.Errorf("there is no branch %q that is not merged into %q", id, f.branch)
+	}
+	if now != head { // whoever pushed may have rewritten the branch, and a note may be on what is nowhere
+		if err := f.wantCommit(ctx, head); err != nil {
+			return err
+		}
 	}
 	return forgeError(f.repo.EditNote(ctx, PlanRef, head, func(text string) string { return setComment(text, body) }))
 }
 
 // MergedFrom implements report.Forge. It knows a branch that still exists: the second parent of a merge, or a head that was
 // merged without a commit of its own and has a plan, as only the heads of open branches get one.
-func (f *Forge) MergedFrom(ctx context.Context, commit string) (string, error) {
+func (f *Forge) MergedFrom(ctx context.Context, commit, branch string) (string, error) {
+	if branch != f.branch {
+		return "", f.notFollowed(branch)
+	}
 	if err := forgeclient.CheckCommit(commit); err != nil {
 		return "", err
 	}

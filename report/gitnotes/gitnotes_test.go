@@ -202,7 +202,7 @@ func TestUnknownCommits(t *testing.T) {
 		if err := f.SetStatus(t.Context(), commit, s); err == nil {
 			t.Errorf("SetStatus(%q): no error", commit)
 		}
-		if id, err := f.MergedFrom(t.Context(), commit); err == nil {
+		if id, err := f.MergedFrom(t.Context(), commit, "main"); err == nil {
 			t.Errorf("MergedFrom(%q): %q and no error", commit, id)
 		}
 	}
@@ -239,18 +239,21 @@ func TestBranchesArePullRequests(t *testing.T) {
 	if _, err := f.PullRequests(t.Context(), "other"); err == nil || !strings.Contains(err.Error(), "main") {
 		t.Errorf("PullRequests of a branch that is not followed: %v", err)
 	}
+	if id, err := f.MergedFrom(t.Context(), add, "other"); err == nil || !strings.Contains(err.Error(), "main") {
+		t.Errorf("MergedFrom of a branch that is not followed: %q, %v", id, err)
+	}
 
-	for _, id := range []string{"add", "fix/typo"} {
-		if err := f.Comment(t.Context(), id, "# Plan\n\n- 3 objects"); err != nil {
+	for id, head := range map[string]string{"add": add, "fix/typo": fix} {
+		if err := f.Comment(t.Context(), id, head, "# Plan\n\n- 3 objects"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	o.byHand(gitnotes.PlanRef, "append", "-m", "Ann: go ahead", add)
-	if err := f.Comment(t.Context(), "add", "# Plan\n\n- 4 objects\n"); err != nil {
+	if err := f.Comment(t.Context(), "add", add, "# Plan\n\n- 4 objects\n"); err != nil {
 		t.Fatal(err)
 	}
 	commits := o.git(o.bare, "rev-list", "--count", gitnotes.PlanRef)
-	if err := o.forge().Comment(t.Context(), "add", "# Plan\n\n- 4 objects\n"); err != nil {
+	if err := o.forge().Comment(t.Context(), "add", add, "# Plan\n\n- 4 objects\n"); err != nil {
 		t.Fatal(err)
 	}
 	if again := o.git(o.bare, "rev-list", "--count", gitnotes.PlanRef); again != commits {
@@ -260,10 +263,10 @@ func TestBranchesArePullRequests(t *testing.T) {
 	if !strings.Contains(note, "- 4 objects") || strings.Contains(note, "- 3 objects") || !strings.HasSuffix(note, "Ann: go ahead") {
 		t.Errorf("the note of the plan is\n%s", note)
 	}
-	if err := f.Comment(t.Context(), "gone", "x"); err == nil || !strings.Contains(err.Error(), "gone") {
+	if err := f.Comment(t.Context(), "gone", add, "x"); err == nil || !strings.Contains(err.Error(), "gone") {
 		t.Errorf("Comment on no branch: %v", err)
 	}
-	if err := f.Comment(t.Context(), "add", strings.Repeat("x", report.LongestComment+1)); err == nil {
+	if err := f.Comment(t.Context(), "add", add, strings.Repeat("x", report.LongestComment+1)); err == nil {
 		t.Error("a comment that is too long was taken")
 	}
 
@@ -281,8 +284,29 @@ func TestBranchesArePullRequests(t *testing.T) {
 		{"merged without a commit of its own", add, "add"},
 		{"where a branch begins", o.git(o.work, "rev-parse", add+"~1"), ""},
 	} {
-		if got, err := f.MergedFrom(t.Context(), tt.commit); got != tt.want || err != nil {
+		if got, err := f.MergedFrom(t.Context(), tt.commit, "main"); got != tt.want || err != nil {
 			t.Errorf("%s: merged from %q, %v; want %q", tt.name, got, err, tt.want)
+		}
+	}
+}
+
+// TestThePlanOfAnOldHeadStaysThere: a push between planning and telling does not put the old plan on the new head.
+func TestThePlanOfAnOldHeadStaysThere(t *testing.T) {
+	o := newOrigin(t)
+	o.publish("main", "one")
+	before := o.publish("fix", "work")
+	f := o.forge()
+	set(t, f, before, status(report.ContextPlan, report.StatePending, "being planned"))
+	now := o.publish("fix", "more work")
+	if err := f.Comment(t.Context(), "fix", before, "the old plan"); err != nil {
+		t.Fatal(err)
+	}
+	if noted := o.git(o.bare, "notes", "--ref", gitnotes.PlanRef, "list"); strings.Contains(noted, now) || !strings.Contains(noted, before) {
+		t.Errorf("plans are on\n%s\nof which %s is the old head and %s the new one", noted, before, now)
+	}
+	for _, head := range []string{strings.Repeat("1", 40), "fix", ""} {
+		if err := f.Comment(t.Context(), "fix", head, "a plan of what the repository does not have"); err == nil {
+			t.Errorf("a comment about %q was taken", head)
 		}
 	}
 }
@@ -298,7 +322,7 @@ func TestAReadOnlyRepositoryNeedsAnOperator(t *testing.T) {
 	f := o.forge()
 	for name, err := range map[string]error{
 		"SetStatus": f.SetStatus(t.Context(), head, status(report.ContextApply, report.StateSuccess, "x")),
-		"Comment":   f.Comment(t.Context(), "fix", "plan"),
+		"Comment":   f.Comment(t.Context(), "fix", fix, "plan"),
 	} {
 		fe, ok := errors.AsType[*report.ForgeError](err)
 		if !ok || !strings.Contains(fe.Remedy, "refs/notes/") || !strings.Contains(err.Error(), "nobody may push") {
