@@ -31,6 +31,9 @@ const (
 	AnnotationHealth         = "gitfleet.dev/health"
 	AnnotationUnplaceAfter   = "gitfleet.dev/unplace-after"
 
+	// AnnotationLoadBalancerClass on a MultiClusterService is the spec.loadBalancerClass of the Service that stands for it.
+	AnnotationLoadBalancerClass = "gitfleet.dev/load-balancer-class"
+
 	// LabelDerived on a Service on a member tells that gitfleet derived it from a multi-cluster service, and for what: one of the
 	// two values below.
 	LabelDerived        = "gitfleet.dev/derived"

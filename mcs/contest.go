@@ -18,10 +18,45 @@ type clusterStatus = networkingv1alpha1.ClusterStatus
 // contest decides one namespace/name among all its exports.
 type contest struct {
 	key     Key
-	exports []Export
-	unseen  []string    // members that may export it too, but cannot be seen
-	held    []string    // those of unseen that are known to have taken part
-	agreed  *settlement // what they agreed on, as far as a ServiceImport's status tells; nil without held
+	exports []Export            // one for each cluster: see join
+	objects map[string][]Export // the ServiceExports of each cluster, as they stand
+	unseen  []string            // members that may export it too, but cannot be seen
+	held    []string            // those of unseen that are known to have taken part
+	agreed  *settlement         // what they agreed on, as far as a ServiceImport's status tells; nil without held
+}
+
+// newContest joins what each cluster has of the exports of a service.
+func newContest(key Key, exports []Export, unseen func(seen []string) []string) *contest {
+	c := &contest{key: key, objects: map[string][]Export{}}
+	for _, e := range exports {
+		c.objects[e.Cluster] = append(c.objects[e.Cluster], e)
+	}
+	for _, same := range c.objects {
+		slices.SortFunc(same, func(a, b Export) int { return strings.Compare(string(a.Dialect), string(b.Dialect)) })
+		c.exports = append(c.exports, join(same))
+	}
+	slices.SortFunc(c.exports, func(a, b Export) int { return strings.Compare(a.Cluster, b.Cluster) })
+	c.unseen = unseen(clustersOf(c.exports))
+	return c
+}
+
+// join makes one export of those that a cluster has of a service, one in each dialect at most. The service is exported since
+// the older of them, and as the standard has it where that is one of them: it takes all that Azure's takes.
+func join(same []Export) Export {
+	e := same[0]
+	for _, other := range same[1:] {
+		if other.Created.Before(e.Created) {
+			e.Created = other.Created
+		}
+		if other.Dialect == Standard {
+			e.Dialect, e.ExportedLabels, e.ExportedAnnotations = Standard, other.ExportedLabels, other.ExportedAnnotations
+		}
+		e.Weight = cmp.Or(e.Weight, other.Weight)
+		if len(other.Conditions) > len(e.Conditions) { // the words in which conflicts are told are the same
+			e.Conditions = other.Conditions
+		}
+	}
+	return e
 }
 
 // agree takes over what ServiceImports on members say about clusters that cannot be seen. All of them were written from
@@ -46,22 +81,44 @@ func (c *contest) agree(imports []MemberImport) {
 
 // decide returns a verdict for every export, by cluster, and the import they make.
 func (c *contest) decide() ([]ExportVerdict, Import) {
-	slices.SortFunc(c.exports, func(a, b Export) int { return strings.Compare(a.Cluster, b.Cluster) })
 	s := c.settle()
 	imported := Import{Namespace: c.key.Namespace, Name: c.key.Name, Clusters: slices.Clone(c.held), Held: c.held}
 	s.describe(&imported)
 	conflicts := s.conflicts(c.valid())
-	verdicts := make([]ExportVerdict, 0, len(c.exports))
+	var verdicts []ExportVerdict
 	for _, e := range c.exports {
 		v := c.judge(e, s, conflicts)
 		if v.TakesPart {
-			imported.Clusters = append(imported.Clusters, e.Cluster)
-			imported.Endpoints = append(imported.Endpoints, importEndpoints(e, v.Ports, s.headless())...)
+			imported.add(v, s.headless())
 		}
-		verdicts = append(verdicts, v)
+		for _, object := range c.objects[e.Cluster] {
+			own := object
+			own.Created = e.Created
+			told := c.judge(own, s, conflicts)
+			told.Export = object
+			verdicts = append(verdicts, told)
+		}
 	}
 	slices.Sort(imported.Clusters)
 	return verdicts, imported
+}
+
+// add adds what an export that takes part brings.
+func (i *Import) add(v ExportVerdict, headless bool) {
+	i.Clusters = append(i.Clusters, v.Cluster)
+	i.Endpoints = append(i.Endpoints, importEndpoints(v.Export, v.Ports, headless)...)
+	if headless {
+		if i.HeadlessPorts == nil {
+			i.HeadlessPorts = map[string][]Port{}
+		}
+		i.HeadlessPorts[v.Cluster] = v.Ports
+	}
+	if weight, ok := v.weight(); ok {
+		if i.Weights == nil {
+			i.Weights = map[string]int{}
+		}
+		i.Weights[v.Cluster] = weight
+	}
 }
 
 // settle lets the valid exports decide one after the other: the oldest first (KEP-1645), and those of one second, which is the
@@ -109,7 +166,7 @@ func (c *contest) beaten(e Export) (Verdict, bool) {
 // agree keep their traffic, so that a change which reaches one cluster before another disturbs nobody.
 func (c *contest) judge(e Export, s *settlement, conflicts []Conflict) ExportVerdict {
 	v := ExportVerdict{Export: e, Valid: validity(e), Conflict: unjudged(e.Dialect)}
-	if v.Valid.Status != metav1.ConditionTrue {
+	if !valid(e) {
 		v.Ready = Verdict{metav1.ConditionFalse, reasonPending, "the export is not valid"}
 		return v
 	}
@@ -194,6 +251,17 @@ func compareEndpoints(a, b ImportedEndpoint) int {
 		}
 		return 0
 	}
-	return cmp.Or(a.Address.Compare(b.Address), strings.Compare(fmt.Sprint(a.Ports), fmt.Sprint(b.Ports)), rank(a)-rank(b),
-		strings.Compare(a.Hostname, b.Hostname), strings.Compare(a.NodeName, b.NodeName), strings.Compare(a.Zone, b.Zone))
+	if c := a.Address.Compare(b.Address); c != 0 {
+		return c
+	}
+	return cmp.Or(comparePortMaps(a.Ports, b.Ports), rank(a)-rank(b), strings.Compare(a.Hostname, b.Hostname),
+		strings.Compare(a.NodeName, b.NodeName), strings.Compare(a.Zone, b.Zone), strings.Compare(a.Slice, b.Slice))
+}
+
+// comparePortMaps is some order of target ports.
+func comparePortMaps(a, b map[string]int32) int {
+	if maps.Equal(a, b) { // nearly always
+		return 0
+	}
+	return strings.Compare(fmt.Sprint(a), fmt.Sprint(b))
 }

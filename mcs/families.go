@@ -19,6 +19,11 @@ func (i Import) Align(ips []netip.Addr) ([]corev1.IPFamily, []netip.Addr) {
 	}
 	var families []corev1.IPFamily
 	var aligned []netip.Addr
+	if len(i.IPFamilies) == 0 { // nobody who is in sight told
+		for _, ip := range ips {
+			families, aligned = append(families, FamilyOf(ip)), append(aligned, ip.Unmap())
+		}
+	}
 	for _, f := range i.IPFamilies {
 		n := slices.IndexFunc(ips, func(a netip.Addr) bool { return FamilyOf(a) == f })
 		if n >= 0 {

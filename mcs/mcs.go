@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	networkingv1alpha1 "github.com/gitfleet/gitfleet/api/networking/v1alpha1"
 )
@@ -35,6 +36,7 @@ type Observed struct {
 	Problem string // why it has not synced, for a person; empty when it has
 	// Seen is when the member was last in sight; zero while it is, and when nobody knows.
 	Seen       time.Time
+	Standard   bool     // the member serves the standard's API, so that imports can stand there
 	Namespaces []string // that exist and are not being deleted, sorted
 	Exports    []Export
 	Imports    []MemberImport
@@ -44,6 +46,12 @@ type Observed struct {
 
 // Dialect is the API that an export was written in.
 type Dialect string
+
+// The kinds of the standard's API.
+var (
+	ServiceExportGVK = mcsv1beta1.SchemeGroupVersion.WithKind(mcsv1beta1.ServiceExportKindName)
+	ServiceImportGVK = mcsv1beta1.SchemeGroupVersion.WithKind(mcsv1beta1.ServiceImportKindName)
+)
 
 // The dialects.
 const (
@@ -150,8 +158,8 @@ type DerivedService struct {
 	Name       string
 	UID        types.UID
 	Deleting   bool
-	ClusterIPs []string // in the order of the cluster's families; empty until it has them
-	Ingress    []string // status.loadBalancer.ingress: addresses or host names
+	ClusterIPs []netip.Addr // in the order of the cluster's families; empty until it has them
+	Ingress    []string     // status.loadBalancer.ingress: addresses or host names
 }
 
 // Service is one MultiClusterService as it stands on a member.
@@ -193,6 +201,9 @@ type LoadBalancer struct {
 	Previous  []netip.Addr // addresses in the statuses now; kept where possible
 	// Annotations are those of the MultiClusterService that decides, for a provider that passes them on.
 	Annotations map[string]string
+
+	// Given is where Member's own load balancer for it is reached, as addresses or names; only for providers that ask members for one.
+	Given []string
 
 	// ClientAffinity is how long a client address that has connected goes to the same endpoint, counted from its last new
 	// connection (sessionAffinity: ClientIP). 0 is none.

@@ -125,6 +125,9 @@ func (lb LoadBalancer) differenceFrom(have LoadBalancer) string {
 	if lb.ClientAffinity != have.ClientAffinity {
 		reasons = append(reasons, "client affinity changes")
 	}
+	if !slices.Equal(lb.Given, have.Given) {
+		reasons = append(reasons, "its address changes")
+	}
 	if !maps.Equal(lb.Annotations, have.Annotations) {
 		reasons = append(reasons, "annotations change")
 	}

@@ -32,14 +32,7 @@ type Resolution struct {
 	terms         Terms
 	derived       map[string]map[Key]DerivedService // by cluster
 	memberImports []MemberImport                    // as they stand on synced members, for Statuses
-}
-
-// Lease is for how long a member that is out of sight keeps its part in services.
-type Lease struct {
-	Cluster string
-	Seen    time.Time // when it was last in sight
-	Until   time.Time // zero for ever
-	Over    bool      // its endpoints count no more, where another member has some that are ready
+	built         map[Key]built                     // what Objects were made of
 }
 
 // Terms are what a fleet has agreed on for its services.
@@ -79,6 +72,10 @@ type Import struct {
 	Clusters  []string           // exporters that take part
 	Held      []string           // those of Clusters that cannot be seen now: their part is what was agreed before
 	Endpoints []ImportedEndpoint // of the visible exporters, ready or not
+	// Weights are those of the exporters that have one.
+	Weights map[string]int
+	// HeadlessPorts are the ports of each exporter of a headless service, sorted.
+	HeadlessPorts map[string][]Port
 }
 
 // Key returns the namespace and name of i.
@@ -99,20 +96,33 @@ type ImportedEndpoint struct {
 // read from the statuses on the other members: an import keeps the ports, type, affinity and clusters its ServiceImports tell
 // of, an export or service that lost against an unseen cluster stays beaten, and a conflict with one is not over.
 func Resolve(observed []Observed, terms Terms, now time.Time) Resolution {
+	return new(Resolver).Resolve(observed, terms, now)
+}
+
+// Resolver resolves the same services again and again. What it remembers makes that cheap and changes no answer: objects that
+// are as they were are the very same. It is not for concurrent use.
+type Resolver struct {
+	built map[Key]built // by the last resolution
+}
+
+// Resolve is the function of the same name.
+func (k *Resolver) Resolve(observed []Observed, terms Terms, now time.Time) Resolution {
 	observed = slices.Clone(observed)
 	slices.SortFunc(observed, func(a, b Observed) int { return cmp.Compare(a.Cluster, b.Cluster) })
 	r := Resolution{Objects: map[string][]render.Object{}, terms: terms, derived: map[string]map[Key]DerivedService{}}
 	for _, o := range observed {
 		r.noteDerived(o)
-		if !o.Synced {
+		if o.Synced {
+			r.memberImports = append(r.memberImports, o.Imports...)
+		} else {
 			r.Unsynced = append(r.Unsynced, o.Cluster)
-			continue
 		}
-		r.Objects[o.Cluster] = wantedImports(o)
-		r.memberImports = append(r.memberImports, o.Imports...)
 	}
 	r.resolveExports(observed)
+	r.applyLeases(observed, now)
 	r.resolveServices(observed)
+	r.buildObjects(observed, k.built)
+	k.built = r.built
 	return r
 }
 
@@ -147,7 +157,7 @@ func (r *Resolution) resolveExports(observed []Observed) {
 		}
 	}
 	for _, key := range sortedKeys(exports) {
-		c := contest{key: key, exports: exports[key], unseen: r.unseen(clustersOf(exports[key]))}
+		c := newContest(key, exports[key], r.unseen)
 		c.agree(agreed[key])
 		verdicts, imported := c.decide()
 		r.Exports = append(r.Exports, verdicts...)

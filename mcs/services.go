@@ -10,10 +10,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	networkingv1alpha1 "github.com/gitfleet/gitfleet/api/networking/v1alpha1"
-	"github.com/gitfleet/gitfleet/render"
 )
 
 // ServiceVerdict tells for one MultiClusterService whether there is anything behind it and who decides about it.
@@ -22,27 +20,6 @@ type ServiceVerdict struct {
 	Valid   Verdict
 	Decider string // the cluster whose MultiClusterService of this name is the oldest; may be its own
 	held    bool   // the decider cannot be seen: Valid is what the status said before
-}
-
-// wantedImports returns the ServiceImports that the services of o need. They depend on that member alone, so what other
-// members show or hide can never prune one.
-func wantedImports(o Observed) []render.Object {
-	var names []Key
-	for _, s := range o.Services {
-		if !s.Deleting && s.ImportName != "" {
-			names = append(names, s.Import())
-		}
-	}
-	slices.SortFunc(names, compareKeys)
-	objects := []render.Object{}
-	for _, key := range slices.Compact(names) {
-		u := &unstructured.Unstructured{Object: map[string]any{}}
-		u.SetGroupVersionKind(networkingv1alpha1.ServiceImportGVK)
-		u.SetNamespace(key.Namespace)
-		u.SetName(key.Name)
-		objects = append(objects, render.Object{Unstructured: u})
-	}
-	return objects
 }
 
 func (r *Resolution) resolveServices(observed []Observed) {
@@ -59,23 +36,36 @@ func (r *Resolution) resolveServices(observed []Observed) {
 		imports[i.Key()] = i
 	}
 	for _, key := range sortedKeys(services) {
-		verdicts, decider := r.judgeServices(services[key], imports)
-		r.Services = append(r.Services, verdicts...)
-		if i, ok := imports[decider.Import()]; ok && !i.Headless && decider.Cluster != "" {
-			r.LoadBalancers = append(r.LoadBalancers, balance(decider, verdicts, i))
+		for _, same := range r.sharing(services[key]) {
+			verdicts, decider := r.judgeServices(same, imports)
+			r.Services = append(r.Services, verdicts...)
+			if i, ok := imports[decider.Import()]; ok && !i.Headless && decider.Cluster != "" {
+				r.LoadBalancers = append(r.LoadBalancers, r.balance(decider, verdicts, i))
+			}
 		}
 	}
+}
+
+// sharing groups the MultiClusterServices of one namespace/name by the load balancer they have in common, sorted by cluster.
+func (r *Resolution) sharing(same []Service) [][]Service {
+	slices.SortFunc(same, func(a, b Service) int { return strings.Compare(a.Cluster, b.Cluster) })
+	if !r.terms.PerMember {
+		return [][]Service{same}
+	}
+	return slices.Collect(slices.Chunk(same, 1))
 }
 
 // judgeServices gives a verdict for every MultiClusterService of one namespace/name, by cluster. The oldest decides about
 // the one load balancer they share. When all that can be seen were beaten by one that cannot, none decides now.
 func (r *Resolution) judgeServices(same []Service, imports map[Key]Import) (verdicts []ServiceVerdict, decider Service) {
-	slices.SortFunc(same, func(a, b Service) int { return strings.Compare(a.Cluster, b.Cluster) })
-	var seen []string
-	for _, s := range same {
-		seen = append(seen, s.Cluster)
+	var unseen []string
+	if !r.terms.PerMember {
+		var seen []string
+		for _, s := range same {
+			seen = append(seen, s.Cluster)
+		}
+		unseen = r.unseen(seen)
 	}
-	unseen := r.unseen(seen)
 	for _, s := range same {
 		old, held := beaten(s.Conditions, networkingv1alpha1.ConditionValid, unseen)
 		verdicts = append(verdicts, ServiceVerdict{Service: s, Valid: old, held: held})
@@ -119,15 +109,16 @@ func judgeService(s, decider Service, imports map[Key]Import) Verdict {
 
 // balance returns the load balancer of decider, in front of i. Backends are of one family, as a pod of a dual-stack cluster
 // shows up once in each and would get twice its share: IPv4, unless i has no such family, when there is any of it.
-func balance(decider Service, same []ServiceVerdict, i Import) LoadBalancer {
-	lb := LoadBalancer{Namespace: decider.Namespace, Name: decider.Name, Ports: i.Ports}
+func (r *Resolution) balance(decider Service, same []ServiceVerdict, i Import) LoadBalancer {
+	lb := LoadBalancer{Member: r.loadBalancerKey(decider).Member, Namespace: decider.Namespace, Name: decider.Name, Ports: i.Ports,
+		Annotations: decider.Annotations, Weights: i.Weights}
 	lb.Internal, _ = internal(decider.Annotations)
 	lb.ClientAffinity = i.clientAffinity()
 	for _, s := range same {
 		lb.Clusters = append(lb.Clusters, s.Cluster)
 	}
 	lb.Previous = previousAddresses(decider, same)
-	lb.Backends = backends(i)
+	lb.Backends = backends(i, r.terms.Probes)
 	prefer4 := len(i.IPFamilies) == 0 || slices.Contains(i.IPFamilies, corev1.IPv4Protocol)
 	if slices.ContainsFunc(lb.Backends, func(b Backend) bool { return b.is4() == prefer4 }) {
 		lb.Backends = slices.DeleteFunc(lb.Backends, func(b Backend) bool { return b.is4() != prefer4 })
@@ -145,11 +136,12 @@ func (i Import) clientAffinity() time.Duration {
 
 func (b Backend) is4() bool { return b.Target.Addr().Is4() }
 
-// backends lists what may receive new connections: endpoints that are ready and not on their way out.
-func backends(i Import) []Backend {
+// backends lists what may receive new connections: endpoints that are ready and not on their way out. Who probes them finds out for
+// itself about those whose member is out of sight.
+func backends(i Import, probed bool) []Backend {
 	var out []Backend
 	for _, ep := range i.Endpoints {
-		if !ep.Ready || ep.Terminating {
+		if !ep.Ready || ep.Terminating || ep.Lapsed && !probed {
 			continue
 		}
 		for _, p := range i.Ports {

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	networkingv1alpha1 "github.com/gitfleet/gitfleet/api/networking/v1alpha1"
 )
@@ -30,9 +31,6 @@ type StatusWrite struct {
 func (r Resolution) Statuses(in State, now time.Time) []StatusWrite {
 	var out []StatusWrite
 	for _, v := range r.Exports {
-		if v.Dialect != Azure { // only networking.fleet.azure.com is written to
-			continue
-		}
 		if w, differs := exportStatus(v, now); differs && !r.anyUnsynced([]string{v.Cluster}) {
 			out = append(out, w)
 		}
@@ -42,7 +40,11 @@ func (r Resolution) Statuses(in State, now time.Time) []StatusWrite {
 		imports[i.Key()] = i
 	}
 	for _, m := range r.memberImports {
-		if w, differs := importStatus(m, imports[Key{Namespace: m.Namespace, Name: m.Name}]); differs && !m.Deleting {
+		i, imported := imports[Key{Namespace: m.Namespace, Name: m.Name}]
+		if m.Deleting || m.Dialect == Standard && !imported { // the standard's goes with the service
+			continue
+		}
+		if w, differs := r.importStatus(m, i, now); differs {
 			out = append(out, w)
 		}
 	}
@@ -53,7 +55,7 @@ func (r Resolution) Statuses(in State, now time.Time) []StatusWrite {
 	}
 	slices.SortFunc(out, func(a, b StatusWrite) int {
 		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.GVK.Kind, b.GVK.Kind),
-			cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+			cmp.Compare(a.GVK.Group, b.GVK.Group), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	return out
 }
@@ -61,12 +63,49 @@ func (r Resolution) Statuses(in State, now time.Time) []StatusWrite {
 func exportStatus(v ExportVerdict, now time.Time) (StatusWrite, bool) {
 	valid, a := v.Valid.condition(networkingv1alpha1.ConditionValid, v.Generation, v.Conditions, now)
 	conflict, b := v.Conflict.condition(networkingv1alpha1.ConditionConflict, v.Generation, v.Conditions, now)
+	if v.Dialect == Standard {
+		ready, c := v.Ready.condition(conditionReady, v.Generation, v.Conditions, now)
+		status := mcsv1beta1.ServiceExportStatus{Conditions: []metav1.Condition{valid, ready, conflict}}
+		return StatusWrite{v.Cluster, ServiceExportGVK, v.Namespace, v.Name, status}, a || b || c
+	}
 	status := networkingv1alpha1.ServiceExportStatus{Conditions: []metav1.Condition{valid, conflict}}
 	return StatusWrite{v.Cluster, networkingv1alpha1.ServiceExportGVK, v.Namespace, v.Name, status}, a || b
 }
 
-// importStatus compares only the fields that are ours, or a field of somebody else would be fought for ever.
-func importStatus(m MemberImport, i Import) (StatusWrite, bool) {
+// conditionReady is the type that exports and imports of the standard have in common.
+const conditionReady = string(mcsv1beta1.ServiceExportConditionReady)
+
+// importStatus is the status of m, which stands for i.
+func (r Resolution) importStatus(m MemberImport, i Import, now time.Time) (StatusWrite, bool) {
+	if m.Dialect == Standard {
+		return r.standardImportStatus(m, i, now)
+	}
+	return fleetImportStatus(m, i)
+}
+
+func (r Resolution) standardImportStatus(m MemberImport, i Import, now time.Time) (StatusWrite, bool) {
+	d, _ := r.Derived(m.Cluster, Key{Namespace: m.Namespace, Name: DerivedName(i.Key())})
+	ready, differs := i.Ready(d.ClusterIPs).condition(conditionReady, m.Generation, m.Conditions, now)
+	status := mcsv1beta1.ServiceImportStatus{EndpointSliceObjects: mcsv1beta1.EndpointSliceObjectsPresent, Conditions: []metav1.Condition{ready}}
+	for _, c := range i.Clusters {
+		status.Clusters = append(status.Clusters, mcsv1beta1.ClusterStatus{Cluster: c})
+	}
+	same := slices.Equal(clusterNames(m.Status.Clusters), i.Clusters) && m.EndpointSlices == string(status.EndpointSliceObjects)
+	return StatusWrite{m.Cluster, ServiceImportGVK, m.Namespace, m.Name, status}, differs || !same
+}
+
+// clusterNames returns the names sorted: in a list map the API server need not keep an order.
+func clusterNames(list []clusterStatus) []string {
+	var names []string
+	for _, c := range list {
+		names = append(names, c.Cluster)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// fleetImportStatus compares only the fields that are ours, or a field of somebody else would be fought for ever.
+func fleetImportStatus(m MemberImport, i Import) (StatusWrite, bool) {
 	// The type is told even of nothing: server-side apply turns a status whose last field goes into null, and then
 	// refuses that.
 	status := networkingv1alpha1.ServiceImportStatus{Type: importType(i.Headless), Ports: statusPorts(i.Ports),
@@ -74,12 +113,7 @@ func importStatus(m MemberImport, i Import) (StatusWrite, bool) {
 	for _, c := range i.Clusters {
 		status.Clusters = append(status.Clusters, networkingv1alpha1.ClusterStatus{Cluster: c})
 	}
-	var have []string // a list map: the API server need not keep its order
-	for _, c := range m.Status.Clusters {
-		have = append(have, c.Cluster)
-	}
-	slices.Sort(have)
-	same := status.Type == m.Status.Type && slices.Equal(have, i.Clusters) &&
+	same := status.Type == m.Status.Type && slices.Equal(clusterNames(m.Status.Clusters), i.Clusters) &&
 		slices.Equal(importedPorts(m.Status.Ports), i.Ports) && m.Status.SessionAffinity == i.SessionAffinity &&
 		equality.Semantic.DeepEqual(m.Status.SessionAffinityConfig, i.SessionAffinityConfig)
 	return StatusWrite{m.Cluster, networkingv1alpha1.ServiceImportGVK, m.Namespace, m.Name, status}, !same

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/tools/txtar"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 	"sigs.k8s.io/yaml"
 
 	networkingv1alpha1 "github.com/gitfleet/gitfleet/api/networking/v1alpha1"
@@ -150,11 +151,17 @@ func write(observed []Observed, writes []StatusWrite) {
 		key := Key{Namespace: w.Namespace, Name: w.Name}
 		switch s := w.Status.(type) {
 		case networkingv1alpha1.ServiceExportStatus:
-			i := slices.IndexFunc(o.Exports, func(e Export) bool { return e.Key() == key })
-			o.Exports[i].Conditions = s.Conditions
+			o.Exports[o.export(key, Azure)].Conditions = s.Conditions
+		case mcsv1beta1.ServiceExportStatus:
+			o.Exports[o.export(key, Standard)].Conditions = s.Conditions
+		case mcsv1beta1.ServiceImportStatus:
+			i := &o.Imports[o.imported(key, Standard)]
+			i.Conditions, i.EndpointSlices, i.Status.Clusters = s.Conditions, string(s.EndpointSliceObjects), nil
+			for _, c := range s.Clusters {
+				i.Status.Clusters = append(i.Status.Clusters, networkingv1alpha1.ClusterStatus{Cluster: c.Cluster})
+			}
 		case networkingv1alpha1.ServiceImportStatus:
-			i := slices.IndexFunc(o.Imports, func(i MemberImport) bool { return i.Namespace == w.Namespace && i.Name == w.Name })
-			o.Imports[i].Status = s
+			o.Imports[o.imported(key, Azure)].Status = s
 		case networkingv1alpha1.MultiClusterServiceStatus:
 			i := slices.IndexFunc(o.Services, func(s Service) bool { return s.Key() == key })
 			o.Services[i].Conditions, o.Services[i].Ingress = s.Conditions, nil
@@ -163,6 +170,14 @@ func write(observed []Observed, writes []StatusWrite) {
 			}
 		}
 	}
+}
+
+func (o Observed) export(key Key, d Dialect) int {
+	return slices.IndexFunc(o.Exports, func(e Export) bool { return e.Key() == key && e.Dialect == d })
+}
+
+func (o Observed) imported(key Key, d Dialect) int {
+	return slices.IndexFunc(o.Imports, func(i MemberImport) bool { return i.Namespace == key.Namespace && i.Name == key.Name && i.Dialect == d })
 }
 
 func describe(r Resolution, in State) string {
@@ -236,9 +251,14 @@ func (v Verdict) String() string { return fmt.Sprintf("%s %s: %s", v.Status, v.R
 func describeWrites(writes []StatusWrite) string {
 	var b strings.Builder
 	for _, w := range writes {
-		fmt.Fprintf(&b, "write %s %s/%s on %s\n", w.GVK.Kind, w.Namespace, w.Name, w.Cluster)
+		fmt.Fprintf(&b, "write %s %s/%s on %s\n", strings.TrimSuffix(w.GVK.Kind+"."+w.GVK.Group, "."+networkingv1alpha1.Group), w.Namespace, w.Name, w.Cluster)
 		switch s := w.Status.(type) {
 		case networkingv1alpha1.ServiceExportStatus:
+			describeConditions(&b, s.Conditions)
+		case mcsv1beta1.ServiceExportStatus:
+			describeConditions(&b, s.Conditions)
+		case mcsv1beta1.ServiceImportStatus:
+			fmt.Fprintf(&b, "  clusters %v slices %s\n", s.Clusters, s.EndpointSliceObjects)
 			describeConditions(&b, s.Conditions)
 		case networkingv1alpha1.ServiceImportStatus:
 			fmt.Fprintf(&b, "  type %q ports %v clusters %v\n", s.Type, importedPorts(s.Ports), s.Clusters)

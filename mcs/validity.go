@@ -2,6 +2,7 @@ package mcs
 
 import (
 	"fmt"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,10 +37,48 @@ func (d Dialect) words() words {
 		networkingv1alpha1.ReasonServiceIneligible, networkingv1alpha1.ReasonNoConflictFound}
 }
 
-func valid(e Export) bool { return validity(e).Status == metav1.ConditionTrue }
+// valid tells whether e counts. A weight that cannot be read is told, and takes nobody's traffic away.
+func valid(e Export) bool { return eligible(e).Status == metav1.ConditionTrue }
 
-// validity judges e by itself. What Azure's dialect cannot export, headless Services, stays refused there.
+// validity is the condition Valid of e.
 func validity(e Export) Verdict {
+	v := eligible(e)
+	if _, problem := parseWeight(e.Weight); problem != "" && v.Status == metav1.ConditionTrue {
+		v.Message += "; " + problem
+		if e.Dialect == Azure { // in the standard's words, what is not Valid is not exported
+			v.Status, v.Reason = metav1.ConditionFalse, networkingv1alpha1.ReasonInvalidWeight
+		}
+	}
+	return v
+}
+
+// defaultWeight is the weight of an export that has none, where another has one.
+const defaultWeight = 1
+
+// weight returns the weight that e asks for; ok is false when it asks for none.
+func (e Export) weight() (weight int, ok bool) {
+	if e.Weight == "" {
+		return defaultWeight, false
+	}
+	weight, problem := parseWeight(e.Weight)
+	return weight, problem == ""
+}
+
+// parseWeight reads a weight as Azure's controllers do: a whole number from 0 to 1000.
+func parseWeight(text string) (weight int, problem string) {
+	if text == "" {
+		return defaultWeight, ""
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n > 1000 {
+		return defaultWeight, fmt.Sprintf("annotation %s: %s is no whole number from 0 to 1000, so the weight is %d",
+			networkingv1alpha1.AnnotationWeight, strconv.Quote(text), defaultWeight)
+	}
+	return n, ""
+}
+
+// eligible judges the Service that e exports. What Azure's dialect cannot export, headless Services, stays refused there.
+func eligible(e Export) Verdict {
 	invalid := func(reason, format string, args ...any) Verdict {
 		return Verdict{metav1.ConditionFalse, reason, fmt.Sprintf(format, args...)}
 	}

@@ -15,6 +15,7 @@ import (
 
 // services is what multi-cluster services came to.
 type services struct {
+	resolver   mcs.Resolver
 	resolution mcs.Resolution
 	state      mcs.State // what the provider has in place; nil until it was asked
 	tried      mcs.Plan  // what was last applied
@@ -37,7 +38,7 @@ func (l *Loop) resolveServices(ctx context.Context, now time.Time) {
 	for i, m := range members {
 		observed[i] = l.lastKnown(m)
 	}
-	r := mcs.Resolve(observed, l.terms(), now)
+	r := l.services.resolver.Resolve(observed, l.terms(), now)
 	l.services.resolution = r
 	objects := r.Objects
 	if l.opt.Provider != nil {

@@ -40,7 +40,9 @@ func TestForgesHearNoReasons(t *testing.T) {
 	})
 	forge.comes(t, l, "base", report.ContextApply, report.StateSuccess, "in place")
 	var badges []string
-	tells := func(what string, why func(report.Report) string) { badges = append(badges, tellsInside(t, l, what, why)) }
+	tells := func(what string, why func(report.Report) string) {
+		badges = append(badges, tellsInside(t, l, what, why))
+	}
 	onEast := func(r report.Report) string { return placedOn(r, "web", "east").Message }
 	waits := func(commit, words string) {
 		t.Helper()

@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	mcscrd "sigs.k8s.io/mcs-api/config/crd"
 	"sigs.k8s.io/yaml"
 )
 
@@ -26,7 +27,7 @@ func Hub() []*unstructured.Unstructured {
 	}
 }
 
-// Member returns the definitions that every member needs: ServiceExport, ServiceImport and MultiClusterService. The
+// Member returns the definitions that every member needs: ServiceExport, ServiceImport and MultiClusterService of Azure's API. The
 // caller owns the result.
 func Member() []*unstructured.Unstructured {
 	return []*unstructured.Unstructured{
@@ -36,12 +37,24 @@ func Member() []*unstructured.Unstructured {
 	}
 }
 
+// Standard returns the definitions of ServiceExport and ServiceImport as KEP-1645 has them. The caller owns the result.
+func Standard() []*unstructured.Unstructured {
+	return []*unstructured.Unstructured{
+		parse("ServiceExport of sigs.k8s.io/mcs-api", mcscrd.ServiceExportCRD),
+		parse("ServiceImport of sigs.k8s.io/mcs-api", mcscrd.ServiceImportCRD),
+	}
+}
+
 // load panics on a bad file: the files are part of the binary, so no input of a user can make it fail.
 func load(name string) *unstructured.Unstructured {
 	data, err := files.ReadFile(name)
 	if err != nil {
 		panic(fmt.Sprintf("crd: %v", err))
 	}
+	return parse(name, data)
+}
+
+func parse(name string, data []byte) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{}
 	if err := yaml.UnmarshalStrict(data, &u.Object); err != nil {
 		panic(fmt.Sprintf("crd: %s: %v", name, err))

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gitfleet/gitfleet/api"
@@ -26,6 +27,7 @@ type members struct {
 	credentials *fleet.Credentials
 	self        *apply.Instance // who claims them; nil for who only looks, and changes nothing
 	timing      apply.ClaimTiming
+	definitions []*unstructured.Unstructured // that every member needs
 	stop        chan struct{}
 	following   sync.WaitGroup
 
@@ -40,7 +42,7 @@ func openMembers(kubeconfigs []string, self *apply.Instance, timing apply.ClaimT
 	if err != nil {
 		return nil, err
 	}
-	m := &members{credentials: credentials, self: self, timing: timing, stop: make(chan struct{}),
+	m := &members{credentials: credentials, self: self, timing: timing, definitions: crd.Member(), stop: make(chan struct{}),
 		servers: map[string]string{}, open: map[string]*memberConn{}}
 	m.following.Go(func() {
 		for {
@@ -104,7 +106,7 @@ func (m *members) connect(name, source string, changed func()) (*memberConn, err
 		claim:       claim.Load(),
 		objects:     applykube.NewObserver(session, changed),
 		services:    mcskube.NewObserver(session),
-		definitions: applykube.NewCRDs(session, crd.Member()),
+		definitions: applykube.NewCRDs(session, m.definitions),
 	}
 	for lane := range conn.executors {
 		conn.executors[lane] = applykube.NewExecutor(session, conn.objects)

@@ -9,14 +9,17 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/gitfleet/gitfleet/api/crd"
 	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/internal/web"
 	"github.com/gitfleet/gitfleet/mcs/local"
+	"github.com/gitfleet/gitfleet/mcs/service"
 	"github.com/gitfleet/gitfleet/reconcile"
 	"github.com/gitfleet/gitfleet/report"
 )
@@ -30,6 +33,7 @@ type runOptions struct {
 	hubContext    string
 	loadBalancer  string
 	serviceLease  time.Duration
+	mcsAPI        bool
 	dialMap       string
 	serving       servingOptions
 	forge         forgeOptions
@@ -55,7 +59,8 @@ func (o *repositoryOptions) addFlags(cmd *cobra.Command, ref string) {
 	flags.StringVar(&o.caFile, "repo-ca-file", "", "PEM file of certificates to trust besides the system's")
 }
 
-const loadBalancerNone, loadBalancerLocal = "none", "local"
+// The values of --load-balancer.
+const loadBalancerNone, loadBalancerService, loadBalancerLocal = "none", "service", "local"
 
 func newRun() *cobra.Command {
 	var o runOptions
@@ -82,8 +87,9 @@ context of the same name in the files or directories given by --kubeconfig. No k
 	flags.StringArrayVar(&o.kubeconfigs, "kubeconfig", nil, "kubeconfig file, or directory of them, with a context for each member; may be given again")
 	flags.StringVar(&o.hubKubeconfig, "hub-kubeconfig", "", "kubeconfig of a cluster to publish status in (optional)")
 	flags.StringVar(&o.hubContext, "hub-context", "", "context in --hub-kubeconfig (default its current one)")
-	flags.StringVar(&o.loadBalancer, "load-balancer", loadBalancerNone, "what serves MultiClusterServices: none, or local for a proxy on this machine")
+	flags.StringVar(&o.loadBalancer, "load-balancer", loadBalancerService, "what serves MultiClusterServices: service for a Service of type LoadBalancer in the member that asks, local for a proxy on this machine, or none")
 	flags.DurationVar(&o.serviceLease, "service-lease", 15*time.Minute, "how long the endpoints of a member that is out of reach are handed on, as long as another member has some that are ready; 0 for ever")
+	flags.BoolVar(&o.mcsAPI, "mcs-api", false, "define ServiceExport and ServiceImport of multicluster.x-k8s.io (KEP-1645) on members that do not have them; where they are defined they are served in any case")
 	flags.StringVar(&o.dialMap, "local-dial-map", "", "for --load-balancer local: reach endpoint networks elsewhere, as FROM=TO[,FROM=TO] in CIDR form; then nothing else is dialled")
 	o.serving.addFlags(cmd)
 	o.forge.addFlags(cmd)
@@ -113,8 +119,8 @@ func (o *runOptions) validate() error {
 		return errors.New("no credentials for members: name a kubeconfig file or directory with --kubeconfig")
 	case o.stateDir == "":
 		return errors.New("no state directory: name one with --state-dir")
-	case o.loadBalancer != loadBalancerNone && o.loadBalancer != loadBalancerLocal:
-		return fmt.Errorf("--load-balancer %q: want none or local", o.loadBalancer)
+	case !slices.Contains([]string{loadBalancerNone, loadBalancerService, loadBalancerLocal}, o.loadBalancer):
+		return fmt.Errorf("--load-balancer %q: want service, local or none", o.loadBalancer)
 	case o.once && o.loadBalancer == loadBalancerLocal:
 		return errors.New("--once cannot be combined with --load-balancer local: its proxy lives only as long as the process")
 	case o.dialMap != "" && o.loadBalancer != loadBalancerLocal:
@@ -190,6 +196,9 @@ func run(ctx context.Context, o runOptions, stdout, stderr io.Writer) (err error
 		return err
 	}
 	defer members.close()
+	if o.mcsAPI {
+		members.definitions = append(members.definitions, crd.Standard()...)
+	}
 	opt.Fleet = members
 	if o.hubKubeconfig != "" {
 		h, err := openHub(o, self)
@@ -199,7 +208,10 @@ func run(ctx context.Context, o runOptions, stdout, stderr io.Writer) (err error
 		defer h.close()
 		opt.Hub, opt.HubChanged = h, h.changed
 	}
-	if o.loadBalancer == loadBalancerLocal {
+	switch o.loadBalancer {
+	case loadBalancerService:
+		opt.Provider = service.New()
+	case loadBalancerLocal:
 		provider, err := openLocal(o.dialMap)
 		if err != nil {
 			return err

@@ -93,7 +93,7 @@ func (m *member) await(t *testing.T, what string, ok func(mcs.Observed) bool) mc
 
 func (m *member) install(t *testing.T) {
 	t.Helper()
-	for _, u := range crd.Member() {
+	for _, u := range append(crd.Member(), crd.Standard()...) {
 		m.create(t, u)
 	}
 	m.await(t, "definitions are served", func(o mcs.Observed) bool { return o.Synced })

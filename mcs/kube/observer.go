@@ -3,31 +3,39 @@
 package kube
 
 import (
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
+	"github.com/gitfleet/gitfleet/api"
 	networkingv1alpha1 "github.com/gitfleet/gitfleet/api/networking/v1alpha1"
 	"github.com/gitfleet/gitfleet/fleet"
 	"github.com/gitfleet/gitfleet/mcs"
 )
 
-// ManagedBy is the value of the label endpointslice.kubernetes.io/managed-by on the slices that gitfleet writes. They
-// are imports, and never exported again.
-const ManagedBy = "gitfleet"
-
-// Observer watches what one member shows of multi-cluster services. Services and EndpointSlices are watched only in
-// namespaces where a ServiceExport exists: in most clusters they are the bulk of what changes. Its methods may be called
-// from several goroutines.
+// Observer watches what one member shows of multi-cluster services, in both dialects. Services and EndpointSlices are watched
+// only in namespaces where a ServiceExport exists: in most clusters they are the bulk of what changes. Of the others only
+// those are watched that gitfleet derived. Its methods may be called from several goroutines.
 type Observer struct {
 	session  *fleet.Session
+	always   []*fleet.Watch // all of the following
 	exports  *fleet.Watch
 	imports  *fleet.Watch
 	services *fleet.Watch
+	derived  *fleet.Watch
+	known    *fleet.Watch // which namespaces there are
 
 	mu         sync.Mutex
+	standard   *standard             // nil while the member does not serve the standard's API
 	namespaces map[string]*namespace // with an export
+}
+
+// standard is the watches of the standard's API, which not every member serves.
+type standard struct {
+	exports, imports *fleet.Watch
 }
 
 // namespace is the watches in one namespace.
@@ -39,13 +47,56 @@ type namespace struct {
 
 // NewObserver starts watching on s. The watches end with the session.
 func NewObserver(s *fleet.Session) *Observer {
-	return &Observer{
-		session:    s,
-		exports:    s.Watch(fleet.WatchSpec{Key: "mcs/exports", Resource: networkingv1alpha1.ServiceExportGVR, Reduce: reduceExport}),
-		imports:    s.Watch(fleet.WatchSpec{Key: "mcs/imports", Resource: networkingv1alpha1.ServiceImportGVR, Reduce: reduceImport}),
-		services:   s.Watch(fleet.WatchSpec{Key: "mcs/services", Resource: networkingv1alpha1.MultiClusterServiceGVR, Reduce: reduceMultiClusterService}),
+	o := &Observer{
+		session:  s,
+		exports:  s.Watch(fleet.WatchSpec{Key: "mcs/exports", Resource: networkingv1alpha1.ServiceExportGVR, Reduce: reduceExport}),
+		imports:  s.Watch(fleet.WatchSpec{Key: "mcs/imports", Resource: networkingv1alpha1.ServiceImportGVR, Reduce: reduceImport}),
+		services: s.Watch(fleet.WatchSpec{Key: "mcs/services", Resource: networkingv1alpha1.MultiClusterServiceGVR, Reduce: reduceMultiClusterService}),
+		derived: s.Watch(fleet.WatchSpec{Key: "mcs/derived", Resource: corev1.SchemeGroupVersion.WithResource("services"),
+			LabelSelector: api.LabelDerived, Reduce: reduceDerived}),
+		known: s.Watch(fleet.WatchSpec{Key: "mcs/namespaces", Resource: corev1.SchemeGroupVersion.WithResource("namespaces"), Metadata: true,
+			ReduceMetadata: reduceNamespace}),
 		namespaces: map[string]*namespace{},
 	}
+	o.always = []*fleet.Watch{o.exports, o.imports, o.services, o.derived, o.known}
+	return o
+}
+
+// The standard's resources. What serves the group serves this version of it, or is an error of the operator's (see apply/kube.CRDs).
+var (
+	standardExports = mcs.ServiceExportGVK.GroupVersion().WithResource(mcsv1beta1.ServiceExportPluralName)
+	standardImports = mcs.ServiceImportGVK.GroupVersion().WithResource(mcsv1beta1.ServiceImportPluralName)
+)
+
+const (
+	keyStandardExports = "mcs/standard-exports"
+	keyStandardImports = "mcs/standard-imports"
+)
+
+// followStandard starts or ends the watches of the standard's API as it is defined or not. It returns why nobody knows which.
+func (o *Observer) followStandard() error {
+	_, exports, err := o.session.Definition(standardExports.GroupResource().String())
+	_, imports, _ := o.session.Definition(standardImports.GroupResource().String())
+	switch defined := exports && imports; {
+	case defined && o.standard == nil:
+		o.standard = &standard{
+			exports: o.session.Watch(fleet.WatchSpec{Key: keyStandardExports, Resource: standardExports, Reduce: reduceExport}),
+			imports: o.session.Watch(fleet.WatchSpec{Key: keyStandardImports, Resource: standardImports, Reduce: reduceStandardImport}),
+		}
+	case !defined && err == nil && o.standard != nil:
+		o.session.Unwatch(keyStandardExports)
+		o.session.Unwatch(keyStandardImports)
+		o.standard = nil
+	}
+	return err
+}
+
+// watches are all but those of single namespaces.
+func (o *Observer) watches() []*fleet.Watch {
+	if o.standard == nil {
+		return o.always
+	}
+	return append(slices.Clone(o.always), o.standard.exports, o.standard.imports)
 }
 
 // Observe returns what is known of the member now, and starts or ends the watches of namespaces as exports come and go;
@@ -56,8 +107,14 @@ func (o *Observer) Observe() mcs.Observed {
 	defer o.mu.Unlock()
 	cluster := o.session.Name()
 	// Whether the watches are synced is asked before their content: in between they may only become more current.
-	out := mcs.Observed{Cluster: cluster, Synced: o.exports.Synced() && o.imports.Synced() && o.services.Synced()}
-	exports := o.exports.Objects()
+	unknown := o.followStandard()
+	out := mcs.Observed{Cluster: cluster, Standard: o.standard != nil,
+		Synced: unknown == nil && !slices.ContainsFunc(o.watches(), func(w *fleet.Watch) bool { return !w.Synced() })}
+	exports, imports := contents[mcs.Export](o.exports), contents[mcs.MemberImport](o.imports)
+	if o.standard != nil {
+		exports = append(exports, contents[mcs.Export](o.standard.exports)...)
+		imports = append(imports, contents[mcs.MemberImport](o.standard.imports)...)
+	}
 	o.follow(exports)
 	endpoints := map[string]map[string][]mcs.Endpoint{}
 	for name, ns := range o.namespaces {
@@ -68,8 +125,7 @@ func (o *Observer) Observe() mcs.Observed {
 		}
 		endpoints[name] = ns.endpoints()
 	}
-	for _, kept := range exports {
-		e := kept.(mcs.Export)
+	for _, e := range exports {
 		ns := o.namespaces[e.Namespace]
 		if !ns.known {
 			continue
@@ -81,15 +137,27 @@ func (o *Observer) Observe() mcs.Observed {
 		e.Endpoints = endpoints[e.Namespace][e.Name]
 		out.Exports = append(out.Exports, e)
 	}
-	for _, kept := range o.imports.Objects() {
-		i := kept.(mcs.MemberImport)
+	for _, i := range imports {
 		i.Cluster = cluster
 		out.Imports = append(out.Imports, i)
 	}
-	for _, kept := range o.services.Objects() {
-		s := kept.(mcs.Service)
+	for _, s := range contents[mcs.Service](o.services) {
 		s.Cluster = cluster
 		out.Services = append(out.Services, s)
+	}
+	for _, d := range contents[mcs.DerivedService](o.derived) {
+		d.Cluster = cluster
+		out.Derived = append(out.Derived, d)
+	}
+	out.Namespaces = contents[string](o.known)
+	return out
+}
+
+// contents returns what is kept of the objects of w, by namespace and name.
+func contents[T any](w *fleet.Watch) []T {
+	var out []T
+	for _, kept := range w.Objects() {
+		out = append(out, kept.(T))
 	}
 	return out
 }
@@ -98,7 +166,10 @@ func (o *Observer) Observe() mcs.Observed {
 func (o *Observer) Err() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	watches := []*fleet.Watch{o.exports, o.imports, o.services}
+	if err := o.followStandard(); err != nil {
+		return err
+	}
+	watches := slices.Clone(o.watches())
 	for _, ns := range o.namespaces {
 		watches = append(watches, ns.services, ns.slices)
 	}
@@ -112,18 +183,19 @@ func (o *Observer) Err() error {
 }
 
 // follow makes o.namespaces those of exports.
-func (o *Observer) follow(exports []any) {
+func (o *Observer) follow(exports []mcs.Export) {
 	wanted := map[string]bool{}
-	for _, kept := range exports {
-		name := kept.(mcs.Export).Namespace
+	for _, e := range exports {
+		name := e.Namespace
 		wanted[name] = true
 		if o.namespaces[name] == nil {
 			o.namespaces[name] = &namespace{
 				services: o.session.Watch(fleet.WatchSpec{Key: servicesKey(name), Namespace: name,
 					Resource: corev1.SchemeGroupVersion.WithResource("services"), Reduce: reduceService}),
 				slices: o.session.Watch(fleet.WatchSpec{Key: slicesKey(name), Namespace: name,
-					Resource:      discoveryv1.SchemeGroupVersion.WithResource("endpointslices"),
-					LabelSelector: discoveryv1.LabelServiceName + "," + discoveryv1.LabelManagedBy + "!=" + ManagedBy,
+					Resource: discoveryv1.SchemeGroupVersion.WithResource("endpointslices"),
+					// What another cluster exports is not this one's to export, whoever imported it.
+					LabelSelector: discoveryv1.LabelServiceName + "," + discoveryv1.LabelManagedBy + "!=" + mcs.ManagedBy + ",!" + mcsv1beta1.LabelSourceCluster,
 					Reduce:        reduceSlice}),
 			}
 		}

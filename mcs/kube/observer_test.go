@@ -35,7 +35,7 @@ func TestObserveFollowsExports(t *testing.T) {
 		seen := m.await(t, "the export with its service", exported)
 		want := mcs.Export{Cluster: "m1", Namespace: "shop", Name: "web", Generation: 1,
 			Service:   &mcs.ExportedService{Type: "ClusterIP", Ports: []mcs.Port{{Name: "http", Protocol: "TCP", Port: 80}}},
-			Endpoints: []mcs.Endpoint{{Address: netip.MustParseAddr("10.1.0.2"), Ports: map[string]int32{"http": 8000}, Ready: true, Serving: true}}}
+			Endpoints: []mcs.Endpoint{{Address: netip.MustParseAddr("10.1.0.2"), Slice: "web-1", Ports: map[string]int32{"http": 8000}, Ready: true, Serving: true}}}
 		if diff := cmp.Diff(want, seen.Exports[0], cmpopts.EquateComparable(netip.Addr{}), cmpopts.IgnoreFields(mcs.Export{}, "Created"),
 			cmpopts.IgnoreFields(mcs.ExportedService{}, "Traits")); diff != "" {
 			t.Errorf("export (-want +got):\n%s", diff)
@@ -105,11 +105,11 @@ func TestObserveTraits(t *testing.T) {
 	}
 }
 
-// watched lists the namespaces in which a resource was listed.
+// watched lists the namespaces in which a resource was listed. What was derived is watched in all at once.
 func (m *member) watched(resource string) string {
 	out := ""
 	for _, r := range m.proxy.Requests() {
-		if r.Resource == resource && r.Class == memfleet.List {
+		if r.Resource == resource && r.Class == memfleet.List && r.Namespace != "" {
 			out += r.Namespace + " "
 		}
 	}

@@ -1,13 +1,19 @@
 package kube
 
 import (
+	"cmp"
 	"net/netip"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
+	"github.com/gitfleet/gitfleet/api"
 	networkingv1alpha1 "github.com/gitfleet/gitfleet/api/networking/v1alpha1"
 	"github.com/gitfleet/gitfleet/mcs"
 )
@@ -21,9 +27,17 @@ func reduceExport(u *unstructured.Unstructured) any {
 	decodeField(u, "status", &status)
 	var spec exportSpec
 	decodeField(u, "spec", &spec)
-	return mcs.Export{Namespace: u.GetNamespace(), Name: u.GetName(), Created: u.GetCreationTimestamp().UTC(),
+	return mcs.Export{Namespace: u.GetNamespace(), Name: u.GetName(), Dialect: dialectOf(u), Weight: u.GetAnnotations()[networkingv1alpha1.AnnotationWeight], Created: u.GetCreationTimestamp().UTC(),
 		Generation: u.GetGeneration(), Deleting: deleting(u), Conditions: status.Conditions,
 		ExportedLabels: spec.ExportedLabels, ExportedAnnotations: spec.ExportedAnnotations}
+}
+
+// dialectOf tells which of the two APIs u is of.
+func dialectOf(u *unstructured.Unstructured) mcs.Dialect {
+	if u.GroupVersionKind().Group == mcs.ServiceExportGVK.Group {
+		return mcs.Standard
+	}
+	return mcs.Azure
 }
 
 // exportSpec is what KEP-1645 gives a ServiceExport; Azure's definition has none of it, and its API servers drop it.
@@ -34,9 +48,61 @@ type exportSpec struct {
 
 // reduceImport keeps a ServiceImport as mcs.MemberImport, without cluster.
 func reduceImport(u *unstructured.Unstructured) any {
-	i := mcs.MemberImport{Namespace: u.GetNamespace(), Name: u.GetName(), Deleting: deleting(u)}
+	i := importOf(u, mcs.Azure)
 	decodeField(u, "status", &i.Status)
 	return i
+}
+
+func importOf(u *unstructured.Unstructured, d mcs.Dialect) mcs.MemberImport {
+	return mcs.MemberImport{Namespace: u.GetNamespace(), Name: u.GetName(), Dialect: d, UID: u.GetUID(), Generation: u.GetGeneration(), Deleting: deleting(u)}
+}
+
+// reduceStandardImport does the same for the standard's ServiceImport, which tells most in its spec.
+func reduceStandardImport(u *unstructured.Unstructured) any {
+	i := importOf(u, mcs.Standard)
+	decodeField(u, "spec", &i.Status)
+	i.Status.Clusters = nil
+	var status mcsv1beta1.ServiceImportStatus
+	decodeField(u, "status", &status)
+	for _, c := range status.Clusters {
+		i.Status.Clusters = append(i.Status.Clusters, networkingv1alpha1.ClusterStatus{Cluster: c.Cluster})
+	}
+	i.Conditions, i.EndpointSlices = status.Conditions, string(status.EndpointSliceObjects)
+	return i
+}
+
+// reduceNamespace keeps the name of a namespace that one can write in.
+func reduceNamespace(_ schema.GroupVersionKind, m metav1.Object) any {
+	if m.GetDeletionTimestamp() != nil {
+		return nil
+	}
+	return m.GetName()
+}
+
+// reduceDerived keeps a Service that gitfleet wrote as mcs.DerivedService, without cluster.
+func reduceDerived(u *unstructured.Unstructured) any {
+	var spec corev1.ServiceSpec
+	decodeField(u, "spec", &spec)
+	var status corev1.ServiceStatus
+	decodeField(u, "status", &status)
+	d := mcs.DerivedService{Namespace: u.GetNamespace(), Name: u.GetName(), UID: u.GetUID(), Deleting: deleting(u), Ingress: ingressOf(status.LoadBalancer.Ingress)}
+	for _, text := range spec.ClusterIPs {
+		if ip, err := netip.ParseAddr(text); err == nil {
+			d.ClusterIPs = append(d.ClusterIPs, ip)
+		}
+	}
+	return d
+}
+
+// ingressOf returns where a load balancer is reached: addresses, or names where it has no address.
+func ingressOf(list []corev1.LoadBalancerIngress) []string {
+	var out []string
+	for _, at := range list {
+		if where := cmp.Or(at.IP, at.Hostname); where != "" {
+			out = append(out, where)
+		}
+	}
+	return out
 }
 
 // reduceMultiClusterService keeps a MultiClusterService as mcs.Service, without cluster.
@@ -47,17 +113,17 @@ func reduceMultiClusterService(u *unstructured.Unstructured) any {
 	decodeField(u, "spec", &spec)
 	s := mcs.Service{Namespace: u.GetNamespace(), Name: u.GetName(), Created: u.GetCreationTimestamp().UTC(),
 		Generation: u.GetGeneration(), Deleting: deleting(u), ImportName: spec.ServiceImport.Name, Conditions: status.Conditions}
-	for _, key := range []string{networkingv1alpha1.AnnotationAzureInternal, networkingv1alpha1.AnnotationFleetInternal} {
-		if value, ok := u.GetAnnotations()[key]; ok {
-			if s.Annotations == nil {
-				s.Annotations = map[string]string{}
-			}
-			s.Annotations[key] = value
+	for key, value := range u.GetAnnotations() {
+		if domain, _, _ := strings.Cut(key, "/"); domain == "gitfleet.dev" && key != api.AnnotationLoadBalancerClass || domain == "applyset.kubernetes.io" ||
+			key == corev1.LastAppliedConfigAnnotation {
+			continue // about the object, not about the load balancer
 		}
+		if s.Annotations == nil {
+			s.Annotations = map[string]string{}
+		}
+		s.Annotations[key] = value
 	}
-	for _, ingress := range status.LoadBalancer.Ingress {
-		s.Ingress = append(s.Ingress, ingress.IP)
-	}
+	s.Ingress = ingressOf(status.LoadBalancer.Ingress)
 	return s
 }
 
@@ -115,7 +181,7 @@ func reduceSlice(u *unstructured.Unstructured) any {
 			}
 			out.endpoints = append(out.endpoints, mcs.Endpoint{Address: address, Ports: ports, Ready: ready,
 				Serving: isTrue(e.Conditions.Serving, ready), Terminating: isTrue(e.Conditions.Terminating, false),
-				Hostname: deref(e.Hostname), NodeName: deref(e.NodeName), Zone: deref(e.Zone)})
+				Slice: u.GetName(), Hostname: deref(e.Hostname), NodeName: deref(e.NodeName), Zone: deref(e.Zone)})
 		}
 	}
 	return out

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	networkingv1alpha1 "github.com/gitfleet/gitfleet/api/networking/v1alpha1"
 	"github.com/gitfleet/gitfleet/mcs"
 )
 
@@ -55,18 +56,36 @@ status: {conditions: yes}`,
 		"exported metadata": {"what the export says, and nothing of its own metadata", reduceExport, `
 kind: ServiceExport
 apiVersion: multicluster.x-k8s.io/v1beta1
-metadata: {namespace: shop, name: web, creationTimestamp: 2026-01-01T00:00:00Z, labels: {mine: x}, annotations: {mine: x}}
+metadata: {namespace: shop, name: web, creationTimestamp: 2026-01-01T00:00:00Z, labels: {mine: x}, annotations: {mine: x, networking.fleet.azure.com/weight: "3"}}
 spec: {exportedLabels: {team: a}, exportedAnnotations: {note: b}}`,
-			mcs.Export{Namespace: "shop", Name: "web", Created: created,
+			mcs.Export{Namespace: "shop", Name: "web", Dialect: mcs.Standard, Created: created, Weight: "3",
 				ExportedLabels: map[string]string{"team": "a"}, ExportedAnnotations: map[string]string{"note": "b"}}},
-		"service of services": {"only annotations that mean something are kept", reduceMultiClusterService, `
+		"service of services": {"annotations that are about the object are left out; a name is as good as an address", reduceMultiClusterService, `
 kind: MultiClusterService
 apiVersion: networking.fleet.azure.com/v1alpha1
-metadata: {namespace: shop, name: web, creationTimestamp: 2026-01-01T00:00:00Z, annotations: {other: x, service.beta.kubernetes.io/azure-load-balancer-internal: "true"}}
+metadata: {namespace: shop, name: web, creationTimestamp: 2026-01-01T00:00:00Z, annotations: {other: x, gitfleet.dev/applied-hash: x, gitfleet.dev/load-balancer-class: x, kubectl.kubernetes.io/last-applied-configuration: x}}
 spec: {serviceImport: {name: api}}
-status: {loadBalancer: {ingress: [{ip: 127.255.0.1}]}}`,
-			mcs.Service{Namespace: "shop", Name: "web", Created: created, ImportName: "api", Ingress: []string{"127.255.0.1"},
-				Annotations: map[string]string{"service.beta.kubernetes.io/azure-load-balancer-internal": "true"}}},
+status: {loadBalancer: {ingress: [{ip: 127.255.0.1}, {hostname: lb.example.org}]}}`,
+			mcs.Service{Namespace: "shop", Name: "web", Created: created, ImportName: "api", Ingress: []string{"127.255.0.1", "lb.example.org"},
+				Annotations: map[string]string{"other": "x", "gitfleet.dev/load-balancer-class": "x"}}},
+		"standard import": {"what the spec tells, with the clusters of the status", reduceStandardImport, `
+kind: ServiceImport
+apiVersion: multicluster.x-k8s.io/v1beta1
+metadata: {namespace: shop, name: web, uid: u1, generation: 2}
+spec: {type: ClusterSetIP, ips: [10.96.0.7], ports: [{name: web, port: 80, protocol: TCP}], sessionAffinity: ClientIP}
+status: {clusters: [{cluster: m1}], endpointSliceObjects: Present, conditions: [{type: Ready, status: "True"}]}`,
+			mcs.MemberImport{Namespace: "shop", Name: "web", Dialect: mcs.Standard, UID: "u1", Generation: 2, EndpointSlices: "Present",
+				Status: networkingv1alpha1.ServiceImportStatus{Type: "ClusterSetIP", IPs: []string{"10.96.0.7"}, SessionAffinity: "ClientIP",
+					Ports: []networkingv1alpha1.ServicePort{{Name: "web", Protocol: "TCP", Port: 80}}, Clusters: []networkingv1alpha1.ClusterStatus{{Cluster: "m1"}}},
+				Conditions: []metav1.Condition{{Type: "Ready", Status: "True"}}}},
+		"derived service": {"its addresses, and where its load balancer is", reduceDerived, `
+kind: Service
+apiVersion: v1
+metadata: {namespace: shop, name: derived-x, uid: u1}
+spec: {clusterIPs: [10.96.0.7, "fd00::7", None]}
+status: {loadBalancer: {ingress: [{hostname: lb.example.org}]}}`,
+			mcs.DerivedService{Namespace: "shop", Name: "derived-x", UID: "u1", Ingress: []string{"lb.example.org"},
+				ClusterIPs: []netip.Addr{netip.MustParseAddr("10.96.0.7"), netip.MustParseAddr("fd00::7")}}},
 		"service": {"ports without their target ports", reduceService, `
 kind: Service
 apiVersion: v1
@@ -112,8 +131,8 @@ endpoints:
 - {addresses: [10.1.0.2]}
 - {addresses: [10.1.0.2], conditions: {ready: false}}
 - {addresses: [10.1.0.2], conditions: {ready: false, serving: true, terminating: true}}`,
-			slice{service: "web", endpoints: []mcs.Endpoint{{Address: a, Ports: web, Ready: true, Serving: true}, {Address: a, Ports: web},
-				{Address: a, Ports: web, Serving: true, Terminating: true}}}},
+			slice{service: "web", endpoints: []mcs.Endpoint{{Address: a, Ports: web, Slice: "web-1", Ready: true, Serving: true}, {Address: a, Ports: web, Slice: "web-1"},
+				{Address: a, Ports: web, Slice: "web-1", Serving: true, Terminating: true}}}},
 		"IPv6 slice": {"addresses of both families are kept; a port without a name has the empty one", reduceSlice, `
 kind: EndpointSlice
 apiVersion: discovery.k8s.io/v1
@@ -121,14 +140,14 @@ metadata: {namespace: shop, name: web-1, labels: {kubernetes.io/service-name: we
 addressType: IPv6
 ports: [{port: 8000}]
 endpoints: [{addresses: ["fd00::2"], conditions: {ready: true}}]`,
-			slice{service: "web", endpoints: []mcs.Endpoint{{Address: six, Ports: map[string]int32{"": 8000}, Ready: true, Serving: true}}}},
+			slice{service: "web", endpoints: []mcs.Endpoint{{Address: six, Slice: "web-1", Ports: map[string]int32{"": 8000}, Ready: true, Serving: true}}}},
 		"placed endpoint": {"name, node and zone are kept", reduceSlice, `
 kind: EndpointSlice
 apiVersion: discovery.k8s.io/v1
 metadata: {namespace: shop, name: web-1, labels: {kubernetes.io/service-name: web}}
 addressType: IPv4
 endpoints: [{addresses: [10.1.0.2], hostname: web-0, nodeName: n1, zone: east-1}]`,
-			slice{service: "web", endpoints: []mcs.Endpoint{{Address: a, Ports: map[string]int32{}, Ready: true, Serving: true,
+			slice{service: "web", endpoints: []mcs.Endpoint{{Address: a, Slice: "web-1", Ports: map[string]int32{}, Ready: true, Serving: true,
 				Hostname: "web-0", NodeName: "n1", Zone: "east-1"}}}},
 		"FQDN slice": {"names are no addresses", reduceSlice, `
 kind: EndpointSlice

@@ -51,6 +51,7 @@ const (
 	ReasonServiceIsValid    = "ServiceIsValid"
 	ReasonServiceNotFound   = "ServiceNotFound"   // there is no Service of that name, or it is being deleted
 	ReasonServiceIneligible = "ServiceIneligible" // headless, or of type ExternalName
+	ReasonInvalidWeight     = "ServiceExportInvalidWeightAnnotation"
 )
 
 // Reasons of ConditionConflict on a ServiceExport.

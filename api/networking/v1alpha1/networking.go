@@ -35,6 +35,9 @@ const (
 	AnnotationFleetInternal = "networking.fleet.azure.com/azure-load-balancer-internal"
 )
 
+// AnnotationWeight on a ServiceExport is its cluster's share of new connections: a whole number from 0, which takes none, to 1000.
+const AnnotationWeight = "networking.fleet.azure.com/weight"
+
 // AddToScheme registers the kinds of this package.
 func AddToScheme(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion,
