@@ -17,12 +17,13 @@ type clusterStatus = networkingv1alpha1.ClusterStatus
 
 // contest decides one namespace/name among all its exports.
 type contest struct {
-	key     Key
-	exports []Export            // one for each cluster: see join
-	objects map[string][]Export // the ServiceExports of each cluster, as they stand
-	unseen  []string            // members that may export it too, but cannot be seen
-	held    []string            // those of unseen that are known to have taken part
-	agreed  *settlement         // what they agreed on, as far as a ServiceImport's status tells; nil without held
+	key      Key
+	exports  []Export            // one for each cluster: see join
+	objects  map[string][]Export // the ServiceExports of each cluster, as they stand
+	unseen   []string            // members that may export it too, but cannot be seen
+	held     []string            // those of unseen that are known to have taken part
+	agreed   *settlement         // what they agreed on, as far as a ServiceImport's status tells; nil without held
+	recalled []ImportedSlice     // of the service, as they stand on members
 }
 
 // newContest joins what each cluster has of the exports of a service.
@@ -84,6 +85,7 @@ func (c *contest) decide() ([]ExportVerdict, Import) {
 	s := c.settle()
 	imported := Import{Namespace: c.key.Namespace, Name: c.key.Name, Clusters: slices.Clone(c.held), Held: c.held}
 	s.describe(&imported)
+	imported.recall(c.recalled, c.held)
 	conflicts := s.conflicts(c.valid())
 	var verdicts []ExportVerdict
 	for _, e := range c.exports {
@@ -101,6 +103,40 @@ func (c *contest) decide() ([]ExportVerdict, Import) {
 	}
 	slices.Sort(imported.Clusters)
 	return verdicts, imported
+}
+
+// recall adds the endpoints of held clusters that stand on members. Of one slice there are copies on many: any will do.
+func (i *Import) recall(recalled []ImportedSlice, held []string) {
+	type origin struct{ cluster, slice string }
+	taken := map[origin]int{} // on which copy its endpoints are
+	for n, s := range recalled {
+		if !slices.Contains(held, s.Source) {
+			continue
+		}
+		for _, e := range s.Endpoints {
+			at := origin{s.Source, e.Slice}
+			if first, ok := taken[at]; ok && first != n {
+				break
+			}
+			taken[at] = n
+			e.Ports = i.undoDerivedPorts(e.Ports)
+			i.Endpoints = append(i.Endpoints, ImportedEndpoint{Cluster: s.Source, Endpoint: e})
+		}
+	}
+}
+
+// undoDerivedPorts returns target ports by the names that i has for them.
+func (i *Import) undoDerivedPorts(ports map[string]int32) map[string]int32 {
+	out := make(map[string]int32, len(ports))
+	for n, p := range DerivedPorts(i.Ports) {
+		if target, ok := ports[p.Name]; ok {
+			out[i.Ports[n].Name] = target
+		}
+	}
+	if i.Headless {
+		return ports
+	}
+	return out
 }
 
 // add adds what an export that takes part brings.

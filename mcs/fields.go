@@ -29,6 +29,9 @@ type field struct {
 	take        func(to *Import, from Export)    // nil when it is no field of the import alone
 }
 
+// canNameMetadata tells whether an export can name metadata for imports: those of the standard can, and Azure's have no field for it.
+func canNameMetadata(e Export) bool { return e.Dialect == Standard }
+
 func always(Export) bool { return true }
 
 func fieldNamed(name string) (field, bool) {
@@ -49,10 +52,10 @@ var fields = []field{
 	{name: fieldAffinityConfig, reason: "SessionAffinityConfigConflict", differ: "sessionAffinityConfig differs from that", notHeadless: true,
 		known: always, differs: affinityTimeouts,
 		take: func(i *Import, e Export) { i.SessionAffinityConfig = e.Service.SessionAffinityConfig }},
-	{name: "exportedAnnotations", reason: "AnnotationsConflict", differ: "exportedAnnotations differ from those", known: always,
+	{name: "exportedAnnotations", reason: "AnnotationsConflict", differ: "exportedAnnotations differ from those", known: canNameMetadata,
 		differs: func(mine, theirs Export) string { return keys(mine.ExportedAnnotations, theirs.ExportedAnnotations) },
 		take:    func(i *Import, e Export) { i.Annotations = maps.Clone(e.ExportedAnnotations) }},
-	{name: "exportedLabels", reason: "LabelsConflict", differ: "exportedLabels differ from those", known: always,
+	{name: "exportedLabels", reason: "LabelsConflict", differ: "exportedLabels differ from those", known: canNameMetadata,
 		differs: func(mine, theirs Export) string { return keys(mine.ExportedLabels, theirs.ExportedLabels) },
 		take:    func(i *Import, e Export) { i.Labels = maps.Clone(e.ExportedLabels) }},
 	{name: "internalTrafficPolicy", reason: "InternalTrafficPolicyConflict", differ: "internalTrafficPolicy differs from that", known: always,

@@ -19,7 +19,7 @@ type Lease struct {
 func (r *Resolution) applyLeases(observed []Observed, now time.Time) {
 	over := map[string]bool{}
 	for _, o := range observed {
-		if o.Synced || len(o.Exports)+len(o.Services) == 0 {
+		if o.Synced || len(o.Exports)+len(o.Services) == 0 && !r.holds(o.Cluster) {
 			continue
 		}
 		l := Lease{Cluster: o.Cluster, Seen: o.Seen}
@@ -36,6 +36,11 @@ func (r *Resolution) applyLeases(observed []Observed, now time.Time) {
 	for n := range r.Imports {
 		r.Imports[n].lapse(over)
 	}
+}
+
+// holds tells whether a member is known to take part in a service by what others show.
+func (r *Resolution) holds(cluster string) bool {
+	return slices.ContainsFunc(r.Imports, func(i Import) bool { return slices.Contains(i.Held, cluster) })
 }
 
 func (i *Import) lapse(over map[string]bool) {

@@ -42,6 +42,16 @@ type Observed struct {
 	Imports    []MemberImport
 	Services   []Service
 	Derived    []DerivedService
+	Slices     []ImportedSlice // only while some member was not seen since the start
+}
+
+// ImportedSlice is an EndpointSlice that gitfleet wrote on a member, as it stands there: the memory of what another member
+// exported before it went out of sight.
+type ImportedSlice struct {
+	Namespace string
+	Import    string // name of the service
+	Source    string // the exporting cluster
+	Endpoints []Endpoint
 }
 
 // Dialect is the API that an export was written in.

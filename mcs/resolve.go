@@ -156,8 +156,16 @@ func (r *Resolution) resolveExports(observed []Observed) {
 			exports[key] = nil // an import may have no exporter that can be seen
 		}
 	}
+	recalled := map[Key][]ImportedSlice{}
+	for _, o := range observed {
+		for _, s := range o.Slices {
+			key := Key{Namespace: s.Namespace, Name: s.Import}
+			recalled[key] = append(recalled[key], s)
+		}
+	}
 	for _, key := range sortedKeys(exports) {
 		c := newContest(key, exports[key], r.unseen)
+		c.recalled = recalled[key]
 		c.agree(agreed[key])
 		verdicts, imported := c.decide()
 		r.Exports = append(r.Exports, verdicts...)

@@ -20,6 +20,12 @@ import (
 // are imports, and never exported again.
 const ManagedBy = "gitfleet"
 
+// Annotations of the slices that gitfleet writes, by which it knows after a restart what a member that is out of sight had.
+const (
+	AnnotationImport = "gitfleet.dev/import"        // name of the service
+	AnnotationOrigin = "gitfleet.dev/imported-from" // CLUSTER/SLICE
+)
+
 // maxEndpoints is how many endpoints the API server takes in one EndpointSlice.
 const maxEndpoints = 1000
 
@@ -169,7 +175,7 @@ func sliceObjects(key Key, parts []part, to SliceTarget) []render.Object {
 			labels[mcsv1beta1.LabelServiceName] = labelValue(key.Name)
 			labels[mcsv1beta1.LabelSourceCluster] = labelValue(p.cluster)
 		}
-		more := map[string]any{"labels": labels}
+		more := map[string]any{"labels": labels, "annotations": map[string]any{AnnotationImport: key.Name, AnnotationOrigin: p.cluster + "/" + p.slice}}
 		if to.Owner.UID != "" {
 			more["ownerReferences"] = []any{map[string]any{"apiVersion": to.Owner.APIVersion, "kind": to.Owner.Kind,
 				"name": to.Owner.Name, "uid": to.Owner.UID}}

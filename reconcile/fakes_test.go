@@ -225,7 +225,7 @@ func (s session) Relist() {
 	s.relists++
 }
 
-func (s session) Services() mcs.Observed {
+func (s session) Services(bool) mcs.Observed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.services

@@ -36,6 +36,8 @@ type member struct {
 	live     apply.Live
 	deleting []apply.LiveObject // of live: what is being deleted of ours, the longest first
 	observed mcs.Observed
+	shown    bool // observed was complete once
+	recalls  bool // observed holds what it imported from others
 
 	tracked        []schema.GroupVersionKind // kinds of the wish that are being watched
 	rules          *apply.HealthRules        // by which it judges health

@@ -14,12 +14,14 @@ import (
 
 // observe takes what the members show since the last step.
 func (l *Loop) observe(now time.Time) {
+	recall := l.mustRecall()
 	for _, m := range l.members {
-		if m.conn == nil || !m.dirty {
+		if m.conn == nil || !m.dirty && recall == m.recalls {
 			continue
 		}
+		m.recalls = recall
 		phase, outdated, observed := m.state.Phase, errorText(m.state.Outdated), m.observed
-		m.dirty, m.state, m.observed = false, m.conn.State(), m.conn.Services()
+		m.dirty, m.state, m.observed = false, m.conn.State(), m.conn.Services(recall)
 		if l.mayLookLater(m, now) {
 			m.dirty = true
 		} else {
@@ -28,6 +30,7 @@ func (l *Loop) observe(now time.Time) {
 		if m.state.Phase != phase || !reflect.DeepEqual(m.observed, observed) {
 			l.stale.services = true
 		}
+		m.shown = m.shown || m.observed.Synced
 		if now := errorText(m.state.Outdated); now != outdated && now != "" {
 			l.opt.Log.Warn("credentials cannot be renewed, the ones from before stay in use", "member", m.name, "error", m.state.Outdated)
 		} else if now != outdated {
@@ -41,6 +44,16 @@ func (l *Loop) observe(now time.Time) {
 			l.opt.Log.Info("member is reached", "member", m.name, "version", m.state.Version)
 		}
 	}
+}
+
+// mustRecall tells whether there is a member of whose services nothing is known but what others imported.
+func (l *Loop) mustRecall() bool {
+	for name, m := range l.members {
+		if !m.shown && l.memory.Members[name].Services == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // mayLookLater tells that what m holds now is of interest to the next report only: while the bulk lane runs most of it is that

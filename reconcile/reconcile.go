@@ -62,7 +62,8 @@ type Member interface {
 	Live() apply.Live
 	// Doubt has objects verified by a dry run, each for a reason: Live shows them as doubted until that is done.
 	Doubt(refs map[api.Ref]string)
-	Services() mcs.Observed
+	// Services returns what the member shows of services; with recall also what it shows of others' endpoints.
+	Services(recall bool) mcs.Observed
 	// Prepare installs what gitfleet itself needs on the member. It makes no request when that is in place.
 	Prepare(ctx context.Context) error
 	// Apply is called by one goroutine at a time for each lane.

@@ -119,6 +119,9 @@ func (l *Loop) lastKnown(m *member) mcs.Observed {
 		if m.state.LastSeen.After(o.Seen) {
 			o.Seen = m.state.LastSeen
 		}
+		if o.Seen.IsZero() { // it was in sight when the process before ended, or else that would be remembered
+			o.Seen = l.started
+		}
 	}
 	o.Cluster = m.name // also of a member that could not be opened: it is there, only unseen
 	return o

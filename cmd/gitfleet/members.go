@@ -210,8 +210,8 @@ func (m *memberConn) UseHealthRules(rules *apply.HealthRules) { m.objects.UseHea
 func (m *memberConn) Live() apply.Live                        { return m.objects.Live() }
 
 // Services implements reconcile.Member.
-func (m *memberConn) Services() mcs.Observed {
-	o := m.services.Observe()
+func (m *memberConn) Services(recall bool) mcs.Observed {
+	o := m.services.Observe(recall)
 	if err := m.services.Err(); err != nil && !o.Synced {
 		o.Problem = err.Error()
 	}

@@ -79,7 +79,7 @@ func (m *member) await(t *testing.T, what string, ok func(mcs.Observed) bool) mc
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
 	for {
-		o := m.observer.Observe()
+		o := m.observer.Observe(true)
 		if ok(o) {
 			return o
 		}

@@ -29,6 +29,7 @@ type Observer struct {
 	known    *fleet.Watch // which namespaces there are
 
 	mu         sync.Mutex
+	imported   *fleet.Watch          // slices that gitfleet wrote; nil while nobody needs to know
 	standard   *standard             // nil while the member does not serve the standard's API
 	namespaces map[string]*namespace // with an export
 }
@@ -71,6 +72,7 @@ var (
 const (
 	keyStandardExports = "mcs/standard-exports"
 	keyStandardImports = "mcs/standard-imports"
+	keyImported        = "mcs/imported"
 )
 
 // followStandard starts or ends the watches of the standard's API as it is defined or not. It returns why nobody knows which.
@@ -91,23 +93,43 @@ func (o *Observer) followStandard() error {
 	return err
 }
 
+// followImported starts or ends the watch of the slices that gitfleet wrote here, which are as many as the fleet has: they are
+// looked at only while a member may be known by nothing else.
+func (o *Observer) followImported(recall bool) {
+	switch {
+	case recall && o.imported == nil:
+		o.imported = o.session.Watch(fleet.WatchSpec{Key: keyImported, Resource: discoveryv1.SchemeGroupVersion.WithResource("endpointslices"),
+			LabelSelector: discoveryv1.LabelManagedBy + "=" + mcs.ManagedBy, Reduce: reduceImported})
+	case !recall && o.imported != nil:
+		o.session.Unwatch(keyImported)
+		o.imported = nil
+	}
+}
+
 // watches are all but those of single namespaces.
 func (o *Observer) watches() []*fleet.Watch {
-	if o.standard == nil {
-		return o.always
+	all := slices.Clone(o.always)
+	if o.standard != nil {
+		all = append(all, o.standard.exports, o.standard.imports)
 	}
-	return append(slices.Clone(o.always), o.standard.exports, o.standard.imports)
+	if o.imported != nil {
+		all = append(all, o.imported)
+	}
+	return all
 }
 
 // Observe returns what is known of the member now, and starts or ends the watches of namespaces as exports come and go;
 // the session notifies when those have news. It makes no request and does not block. An export is left out until the
 // Services and EndpointSlices beside it have been listed once; the value is not Synced until then.
-func (o *Observer) Observe() mcs.Observed {
+//
+// recall asks for the slices that gitfleet wrote on the member, too: they tell what other members had.
+func (o *Observer) Observe(recall bool) mcs.Observed {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	cluster := o.session.Name()
 	// Whether the watches are synced is asked before their content: in between they may only become more current.
 	unknown := o.followStandard()
+	o.followImported(recall)
 	out := mcs.Observed{Cluster: cluster, Standard: o.standard != nil,
 		Synced: unknown == nil && !slices.ContainsFunc(o.watches(), func(w *fleet.Watch) bool { return !w.Synced() })}
 	exports, imports := contents[mcs.Export](o.exports), contents[mcs.MemberImport](o.imports)
@@ -150,6 +172,9 @@ func (o *Observer) Observe() mcs.Observed {
 		out.Derived = append(out.Derived, d)
 	}
 	out.Namespaces = contents[string](o.known)
+	if o.imported != nil {
+		out.Slices = contents[mcs.ImportedSlice](o.imported)
+	}
 	return out
 }
 
@@ -169,7 +194,7 @@ func (o *Observer) Err() error {
 	if err := o.followStandard(); err != nil {
 		return err
 	}
-	watches := slices.Clone(o.watches())
+	watches := o.watches()
 	for _, ns := range o.namespaces {
 		watches = append(watches, ns.services, ns.slices)
 	}

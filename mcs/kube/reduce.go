@@ -187,6 +187,21 @@ func reduceSlice(u *unstructured.Unstructured) any {
 	return out
 }
 
+// reduceImported keeps an EndpointSlice that gitfleet wrote as mcs.ImportedSlice. One that does not say what it is of is no memory.
+func reduceImported(u *unstructured.Unstructured) any {
+	source, name, ok := strings.Cut(u.GetAnnotations()[mcs.AnnotationOrigin], "/")
+	kept, read := reduceSlice(u).(slice)
+	if !ok || !read {
+		return nil
+	}
+	out := mcs.ImportedSlice{Namespace: u.GetNamespace(), Import: u.GetAnnotations()[mcs.AnnotationImport], Source: source}
+	for _, e := range kept.endpoints {
+		e.Slice = name
+		out.Endpoints = append(out.Endpoints, e)
+	}
+	return out
+}
+
 // isTrue reads an endpoint condition; what nil means is said at each field of discovery/v1 EndpointConditions.
 func isTrue(b *bool, unset bool) bool {
 	if b == nil {
