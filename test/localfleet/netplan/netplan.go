@@ -75,8 +75,15 @@ func (p Plan) Node(i, n int) netip.Addr { return p.addr(127, i, byte(firstNodeHo
 // Fleet returns the range in which all pod addresses of all clusters lie (10.M.0.0/16).
 func (p Plan) Fleet() netip.Prefix { return netip.PrefixFrom(p.addr(10, 0, 0), 16) }
 
-// Pods returns the range of cluster i (10.M.x.0/20). Its first addresses are not for pods: see FirstPod.
-func (p Plan) Pods(i int) netip.Prefix { return netip.PrefixFrom(p.addr(10, i, 0), 20) }
+// Pods returns the range of cluster i's pods (10.M.x.0/21). Its first addresses are not for pods: see FirstPod.
+func (p Plan) Pods(i int) netip.Prefix { return netip.PrefixFrom(p.addr(10, i, 0), 21) }
+
+// LoadBalancers returns the range of addresses for cluster i's Services of type LoadBalancer: what pods leave of its 16 values of x.
+func (p Plan) LoadBalancers(i int) netip.Prefix {
+	a := p.addr(10, i, 0).As4()
+	a[2] += clusterStride / 2
+	return netip.PrefixFrom(netip.AddrFrom4(a), 21)
+}
 
 // FirstPod returns the lowest address of cluster i that a pod may get.
 func (p Plan) FirstPod(i int) netip.Addr { return p.addr(10, i, firstPodOffset) }

@@ -54,7 +54,13 @@ func TestClustersShareNoAddress(t *testing.T) {
 		if !p.Pods(i).Contains(p.FirstPod(i)) || !p.Fleet().Contains(p.FirstPod(i)) {
 			t.Errorf("first pod of cluster %d is %s, outside %s", i, p.FirstPod(i), p.Pods(i))
 		}
+		if p.LoadBalancers(i).Overlaps(p.Pods(i)) || !p.Fleet().Overlaps(p.LoadBalancers(i)) {
+			t.Errorf("load balancers of cluster %d are at %s, beside pods at %s of %s", i, p.LoadBalancers(i), p.Pods(i), p.Fleet())
+		}
 		for j := range i {
+			if p.LoadBalancers(i).Overlaps(p.LoadBalancers(j)) || p.LoadBalancers(i).Overlaps(p.Pods(j)) || p.Pods(i).Overlaps(p.LoadBalancers(j)) {
+				t.Errorf("load balancers of clusters %d and %d, or one's and the other's pods, share %s and %s", j, i, p.LoadBalancers(j), p.LoadBalancers(i))
+			}
 			if p.Pods(i).Overlaps(p.Pods(j)) {
 				t.Errorf("pods of clusters %d and %d share %s and %s", j, i, p.Pods(j), p.Pods(i))
 			}

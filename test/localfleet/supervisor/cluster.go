@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/gitfleet/gitfleet/test/localfleet/cloud"
 	"github.com/gitfleet/gitfleet/test/localfleet/kubelet"
 	"github.com/gitfleet/gitfleet/test/localfleet/netplan"
 )
@@ -30,6 +31,7 @@ type cluster struct {
 	access   access
 	client   kubernetes.Interface
 	kubelet  *kubelet.Kubelet // nil for the hub
+	cloud    *cloud.Cloud     // the same
 	egress   *egress
 	nodes    int
 	changed  func()
@@ -79,6 +81,7 @@ func newCluster(s spec, plan netplan.Plan, layout Layout, log *slog.Logger) (*cl
 	if !c.hub {
 		c.scheduler = c.component(Scheduler, schedulerArgs())
 		c.kubelet = kubelet.New(kubeletConfig(s, plan, c.log))
+		c.cloud = cloud.New(plan.LoadBalancers(s.index), c.log)
 	}
 	return c, nil
 }
@@ -150,6 +153,7 @@ func (c *cluster) serve(ctx context.Context) {
 	if !c.hub {
 		wg.Go(func() { c.scheduler.run(ctx) })
 		wg.Go(func() { c.kubelet.Run(ctx, c.client) })
+		wg.Go(func() { c.cloud.Run(ctx, c.client) })
 	}
 	if poll(ctx, func() bool { return c.usable(ctx) }) {
 		c.setReady()
@@ -276,6 +280,7 @@ func (c *cluster) state() ClusterState {
 func (c *cluster) remove() {
 	if c.kubelet != nil {
 		c.kubelet.Close()
+		c.cloud.Close()
 	}
 	c.egress.close()
 	if err := os.RemoveAll(c.layout.cluster(c.name)); err != nil {
