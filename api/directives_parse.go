@@ -33,6 +33,7 @@ const (
 //	gitfleet.dev/depends-on: Deployment.apps/web/db, placement/base    see ParseRef
 //	gitfleet.dev/ignore-fields: spec.replicas                          see ParseFieldPath
 //	gitfleet.dev/recreate: "true"                                      true or false
+//	gitfleet.dev/load-balancer-class: example.com/internal-vip         a name; mcs/service reads it where the object stands
 //
 // Lists are separated by commas or line breaks.
 func ParseDirectives(annotations map[string]string) (Directives, FieldErrors) {
@@ -53,6 +54,9 @@ func ParseDirectives(annotations map[string]string) (Directives, FieldErrors) {
 			continue
 		}
 		d.IgnoreFields = append(d.IgnoreFields, path)
+	}
+	if class, ok := r.value(AnnotationLoadBalancerClass); ok && len(validation.IsQualifiedName(class)) > 0 {
+		r.fail(AnnotationLoadBalancerClass, "%s is no load balancer class; write a name such as example.com/internal-vip", excerpt(class))
 	}
 	d.DependsOn = tidy(d.DependsOn, Dependency.Compare)
 	d.IgnoreFields = tidy(d.IgnoreFields, fieldpath.Path.Compare)
@@ -158,6 +162,8 @@ var authored = map[string]place{
 	AnnotationServiceAccount: onPlacements,
 	AnnotationHealth:         onPlacements,
 	AnnotationUnplaceAfter:   onPlacements,
+
+	AnnotationLoadBalancerClass: onObjects,
 }
 
 // directiveReader reads the annotations of one document and gathers what is wrong with them.

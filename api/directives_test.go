@@ -224,7 +224,7 @@ func TestDirectiveMistakes(t *testing.T) {
 	}{
 		{"misspelt", objects, "gitfleet.dev/wvae", "1", "gitfleet knows no such annotation; did you mean gitfleet.dev/wave?"},
 		{"like nothing", objects, "gitfleet.dev/xyzzy-and-so-on", "1", "gitfleet knows no such annotation; it knows gitfleet.dev/depends-on, gitfleet.dev/health, " +
-			"gitfleet.dev/ignore-fields, gitfleet.dev/recreate, gitfleet.dev/service-account, gitfleet.dev/suspend, gitfleet.dev/unplace-after, gitfleet.dev/wave"},
+			"gitfleet.dev/ignore-fields, gitfleet.dev/load-balancer-class, gitfleet.dev/recreate, gitfleet.dev/service-account, gitfleet.dev/suspend, gitfleet.dev/unplace-after, gitfleet.dev/wave"},
 		{"exported with our digest", objects, AnnotationAppliedHash, "abc", exported},
 		{"exported with an annotation of ApplySets", objects, ApplySetToolingAnno, "kubectl/v1.30", exported},
 		{"of placements", objects, AnnotationServiceAccount, "a/b", "is only for placements; remove it here"},

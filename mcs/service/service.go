@@ -159,8 +159,11 @@ func derive(lb mcs.LoadBalancer) render.Object {
 	if class := lb.Annotations[api.AnnotationLoadBalancerClass]; class != "" {
 		spec["loadBalancerClass"] = class
 	}
-	metadata := map[string]any{"namespace": lb.Namespace, "name": Name(lb.Key().Key), "annotations": annotations(lb), "labels": map[string]any{
+	metadata := map[string]any{"namespace": lb.Namespace, "name": Name(lb.Key().Key), "labels": map[string]any{
 		api.LabelDerived: api.DerivedLoadBalancer, labelServiceName: lb.Name, labelServiceNamespace: lb.Namespace}}
+	if passed := annotations(lb); len(passed) > 0 {
+		metadata["annotations"] = passed
+	}
 	return render.Object{Unstructured: &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}}}
 }
