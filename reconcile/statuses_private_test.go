@@ -15,7 +15,7 @@ import (
 )
 
 // errPrivate is what clients, Git and operating systems say to those who run gitfleet, and nobody else should hear.
-var errPrivate = errors.New(`Get "https://robot:pa55word@10.1.2.3:6443/api": open /srv/gitfleet/ca.pem: permission denied`)
+var errPrivate = errors.New(`request: Get "https://robot:pa55word@10.1.2.3:6443/api": open /srv/gitfleet/ca.pem: permission denied`)
 
 // private are its parts.
 var private = []string{"robot", "pa55word", "10.1.2.3", "/srv/gitfleet", "ca.pem"}
