@@ -8,12 +8,9 @@ import (
 	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/fleet"
-	"github.com/gitfleet/gitfleet/mcs"
 	"github.com/gitfleet/gitfleet/render"
 	"github.com/gitfleet/gitfleet/report"
 )
@@ -265,44 +262,6 @@ func (m *member) reportObjects(r *report.PlacementOnCluster, set string, w *wish
 			r.Message += fmt.Sprintf(", and %d more", more)
 		}
 	}
-}
-
-func (l *Loop) reportServices(r *report.Report) {
-	resolution := l.services.resolution
-	for _, e := range resolution.Exports {
-		r.Exports = append(r.Exports, report.Export{
-			Cluster: e.Cluster, Namespace: e.Namespace, Name: e.Name, Created: e.Created,
-			Valid: string(e.Valid.Status), Conflicted: string(e.Conflict.Status),
-			Message: exportMessage(e), Endpoints: len(e.Endpoints),
-		})
-	}
-	for _, i := range resolution.Imports {
-		reported := report.Import{Namespace: i.Namespace, Name: i.Name, Clusters: i.Clusters, Endpoints: len(i.Endpoints)}
-		for _, p := range i.Ports {
-			reported.Ports = append(reported.Ports, fmt.Sprintf("%d/%s", p.Port, p.Protocol))
-		}
-		r.Imports = append(r.Imports, reported)
-	}
-	for _, s := range resolution.Services {
-		reported := report.Service{
-			Cluster: s.Cluster, Namespace: s.Namespace, Name: s.Name, Import: s.ImportName, Created: s.Created,
-			Valid: string(s.Valid.Status), Message: s.Valid.Message,
-		}
-		if len(s.Ingress) > 0 {
-			reported.ExternalIP = s.Ingress[0]
-		}
-		lb, _ := resolution.LoadBalancer(s.Service)
-		reported.Internal = lb.Internal
-		r.Services = append(r.Services, reported)
-	}
-}
-
-// exportMessage says why an export does not count, or else about its conflict.
-func exportMessage(e mcs.ExportVerdict) string {
-	if e.Valid.Status == metav1.ConditionTrue && e.Conflict.Status != metav1.ConditionFalse {
-		return e.Conflict.Message
-	}
-	return e.Valid.Message
 }
 
 func errorText(err error) string {

@@ -19,7 +19,7 @@ import (
 var ErrNothingToExplain = errors.New("nothing of that name")
 
 // Explain says why something is where it is: which file and commit put it there, what it waits for, and what lately
-// happened to it. what is placement/NAME, member/NAME, or an object as KIND/NAMESPACE/NAME, or KIND/NAME for one without a
+// happened to it. what is placement/NAME, member/NAME, serviceexport, serviceimport or multiclusterservice with /NAMESPACE/NAME, or an object as KIND/NAMESPACE/NAME, or KIND/NAME for one without a
 // namespace; a kind may be written as kubectl takes it: Deployment, deployment.apps, deployments, deploy. The error is
 // ErrNothingToExplain, with the nearest names, or tells what is wrong with what.
 func Explain(w io.Writer, r Report, what string, now time.Time) error {
@@ -34,6 +34,10 @@ func Explain(w io.Writer, r Report, what string, now time.Time) error {
 		err = x.placement(name)
 	case "member", "members", "membercluster", "cluster":
 		err = x.member(name)
+	case "serviceexport", "serviceexports", "svcexport", "serviceimport", "serviceimports", "svcimport":
+		err = x.service(kind, name, name)
+	case "multiclusterservice", "multiclusterservices", "mcs":
+		err = x.service(kind, name, x.importOf(name))
 	default:
 		err = x.object(kind, name)
 	}

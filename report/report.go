@@ -41,6 +41,7 @@ type Report struct {
 	Exports    []Export               `json:"serviceExports"`
 	Imports    []Import               `json:"serviceImports"`
 	Services   []Service              `json:"multiClusterServices"`
+	Leases     []Lease                `json:"leases,omitempty"` // of members with a part in services that are out of sight
 }
 
 // Commit is a commit that was the newest of the branch when gitfleet looked, and what became of it.
@@ -177,6 +178,9 @@ type Export struct {
 	Conflicted string    `json:"conflict"` // True, False or Unknown
 	Message    string    `json:"message,omitempty"`
 	Endpoints  int       `json:"endpoints"`
+	API        string    `json:"api,omitempty"`    // group that the ServiceExport is of
+	Weight     string    `json:"weight,omitempty"` // as its annotation says
+	Ports      []string  `json:"ports,omitempty"`  // "80/TCP": those that take part
 }
 
 // Import is one service that some member exports.
@@ -186,6 +190,37 @@ type Import struct {
 	Clusters  []string `json:"clusters"` // the exporters that count
 	Ports     []string `json:"ports"`    // "80/TCP"
 	Endpoints int      `json:"endpoints"`
+	Type      string   `json:"type,omitempty"` // ClusterSetIP or Headless
+	Held      []string `json:"held,omitempty"` // those of Clusters that are out of sight
+	// In is how many of Endpoints get connections. Out are those that do not, MostOut at most.
+	In  int               `json:"in"`
+	Out []ServiceEndpoint `json:"out,omitempty"`
+	// On are the members where the import stands, with its clusterset IPs there.
+	On []ImportOn `json:"on,omitempty"`
+}
+
+// MostOut bounds how many endpoints of a service are listed with why they are out.
+const MostOut = 100
+
+// ServiceEndpoint is an endpoint that gets no connections.
+type ServiceEndpoint struct {
+	Cluster string `json:"cluster"`
+	Address string `json:"address"`
+	Reason  string `json:"reason"`
+}
+
+// ImportOn is one member where an import stands.
+type ImportOn struct {
+	Cluster string   `json:"cluster"`
+	IPs     []string `json:"ips,omitempty"`
+}
+
+// Lease is for how long a member that is out of sight keeps its part in services.
+type Lease struct {
+	Cluster string    `json:"cluster"`
+	Seen    time.Time `json:"seen,omitzero"`
+	Until   time.Time `json:"until,omitzero"` // zero for ever
+	Over    bool      `json:"over"`
 }
 
 // Service is one MultiClusterService on one member.

@@ -59,14 +59,15 @@ func tables() []table {
 		},
 		{
 			names:   []string{"serviceexports", "serviceexport", "svcexport"},
-			columns: []string{"NAMESPACE", "NAME", "CLUSTER", "IS-VALID", "IS-CONFLICTED", "AGE", "ENDPOINTS", "MESSAGE"},
-			wide:    []string{"ENDPOINTS", "MESSAGE"},
+			columns: []string{"NAMESPACE", "NAME", "CLUSTER", "IS-VALID", "IS-CONFLICTED", "AGE", "ENDPOINTS", "WEIGHT", "API", "MESSAGE"},
+			wide:    []string{"ENDPOINTS", "WEIGHT", "API", "MESSAGE"},
 			rows:    exportRows,
 			list:    func(r Report) any { return orEmpty(r.Exports) },
 		},
 		{
 			names:   []string{"serviceimports", "serviceimport", "svcimport"},
-			columns: []string{"NAMESPACE", "NAME", "CLUSTERS", "PORTS", "ENDPOINTS"},
+			columns: []string{"NAMESPACE", "NAME", "CLUSTERS", "PORTS", "ENDPOINTS", "TYPE", "IN", "CLUSTERSET-IPS"},
+			wide:    []string{"TYPE", "IN", "CLUSTERSET-IPS"},
 			rows:    importRows,
 			list:    func(r Report) any { return orEmpty(r.Imports) },
 		},
@@ -286,7 +287,7 @@ func exportRows(r Report, now time.Time) [][]string {
 	var rows [][]string
 	for _, e := range r.Exports {
 		rows = append(rows, []string{e.Namespace, e.Name, e.Cluster, e.Valid, e.Conflicted, age(e.Created, now),
-			strconv.Itoa(e.Endpoints), e.Message})
+			strconv.Itoa(e.Endpoints), orNone(e.Weight), orNone(e.API), e.Message})
 	}
 	return rows
 }
@@ -294,7 +295,8 @@ func exportRows(r Report, now time.Time) [][]string {
 func importRows(r Report, _ time.Time) [][]string {
 	var rows [][]string
 	for _, i := range r.Imports {
-		rows = append(rows, []string{i.Namespace, i.Name, joined(i.Clusters), joined(i.Ports), strconv.Itoa(i.Endpoints)})
+		rows = append(rows, []string{i.Namespace, i.Name, joined(i.Clusters), joined(i.Ports), strconv.Itoa(i.Endpoints), orNone(i.Type),
+			strconv.Itoa(i.In), joined(i.addresses())})
 	}
 	return rows
 }
@@ -306,6 +308,17 @@ func serviceRows(r Report, now time.Time) [][]string {
 	}
 	return rows
 }
+
+// addresses returns the clusterset IPs with the members where they are.
+func (i Import) addresses() []string {
+	var out []string
+	for _, on := range i.On {
+		out = append(out, on.Cluster+"="+strings.Join(on.IPs, "+"))
+	}
+	return out
+}
+
+func orNone(text string) string { return cmp.Or(text, none) }
 
 func joined(list []string) string {
 	if len(list) == 0 {

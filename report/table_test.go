@@ -40,11 +40,12 @@ func sample() Report {
 			{Name: "aks-2", Joined: "False", Message: "no kubeconfig context is named aks-2"},
 		},
 		Exports: []Export{
-			{Cluster: "aks-2", Namespace: "web", Name: "shop", Valid: "True", Conflicted: "False", Created: noon.Add(-25 * time.Second), Endpoints: 2},
+			{Cluster: "aks-2", Namespace: "web", Name: "shop", Valid: "True", Conflicted: "False", Created: noon.Add(-25 * time.Second), Endpoints: 2, Weight: "3", API: "multicluster.x-k8s.io"},
 			{Cluster: "aks-1", Namespace: "web", Name: "shop", Valid: "False", Conflicted: "True", Created: noon.Add(-26 * time.Second), Message: "port 80 differs"},
 		},
 		Imports: []Import{
-			{Namespace: "web", Name: "shop", Clusters: []string{"aks-1", "aks-2"}, Ports: []string{"80/TCP", "53/UDP"}, Endpoints: 4},
+			{Namespace: "web", Name: "shop", Clusters: []string{"aks-1", "aks-2"}, Ports: []string{"80/TCP", "53/UDP"}, Endpoints: 4, Type: "ClusterSetIP", In: 3,
+				On: []ImportOn{{Cluster: "aks-1", IPs: []string{"10.0.0.7", "fd00::7"}}, {Cluster: "aks-2"}}},
 			{Namespace: "web", Name: "cart"},
 		},
 		Services: []Service{
@@ -117,9 +118,9 @@ web         shop   aks-2     True       False           25s
 			kind:   "serviceexports",
 			wide:   true,
 			want: `
-NAMESPACE   NAME   CLUSTER   IS-VALID   IS-CONFLICTED   AGE   ENDPOINTS   MESSAGE
-web         shop   aks-1     False      True            26s   0           port 80 differs
-web         shop   aks-2     True       False           25s   2           
+NAMESPACE   NAME   CLUSTER   IS-VALID   IS-CONFLICTED   AGE   ENDPOINTS   WEIGHT   API                     MESSAGE
+web         shop   aks-1     False      True            26s   0           <none>   <none>                  port 80 differs
+web         shop   aks-2     True       False           25s   2           3        multicluster.x-k8s.io   
 `,
 		},
 		"Imports": {
@@ -129,6 +130,16 @@ web         shop   aks-2     True       False           25s   2
 NAMESPACE   NAME   CLUSTERS      PORTS           ENDPOINTS
 web         cart   <none>        <none>          0
 web         shop   aks-1,aks-2   80/TCP,53/UDP   4
+`,
+		},
+		"ImportsWide": {
+			reason: "wide tells where, and how many endpoints are in",
+			kind:   "svcimport",
+			wide:   true,
+			want: `
+NAMESPACE   NAME   CLUSTERS      PORTS           ENDPOINTS   TYPE           IN    CLUSTERSET-IPS
+web         cart   <none>        <none>          0           <none>         0     <none>
+web         shop   aks-1,aks-2   80/TCP,53/UDP   4           ClusterSetIP   3     aks-1=10.0.0.7+fd00::7,aks-2=
 `,
 		},
 		"Services": {
