@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"log/slog"
 	"maps"
 	"slices"
 	"time"
@@ -63,7 +64,11 @@ func (l *Loop) startLane(m *member, n Lane, now time.Time) {
 		return
 	}
 	if changes := ln.plan.Size(); changes > 0 && text != ln.tried {
-		l.opt.Log.Info("applying", "member", m.name, "lane", n, "changes", changes)
+		level := slog.LevelInfo
+		if n == Endpoints { // which come and go all day
+			level = slog.LevelDebug
+		}
+		l.opt.Log.Log(m.ctx, level, "applying", "member", m.name, "lane", n, "changes", changes)
 	}
 	ln.tried, ln.wish, m.told = text, l.schedule.digest, nil
 	plan := ln.plan
@@ -91,10 +96,13 @@ func (l *Loop) applied(m *member, n Lane, result apply.Result) {
 	m.doubt(err, ln.failures)
 }
 
-// tellDeleted names in the log what was deleted: nobody can look it up any more.
+// tellDeleted names in the log what was deleted: nobody can look it up any more. What services brought is not worth a line.
 func (l *Loop) tellDeleted(m *member, result apply.Result) {
 	const most = 20
 	for _, set := range slices.Sorted(maps.Keys(result.Outcomes)) {
+		if laneOf(set) == Endpoints {
+			continue
+		}
 		n := 0
 		for _, o := range result.Outcomes[set] {
 			if o.Action != apply.Delete || o.Err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -32,8 +33,10 @@ func (l *Loop) reportServices(r *report.Report) {
 		if len(s.Ingress) > 0 {
 			reported.ExternalIP = s.Ingress[0]
 		}
-		lb, _ := resolution.LoadBalancer(s.Service)
-		reported.Internal = lb.Internal
+		if lb, ok := resolution.LoadBalancer(s.Service); ok {
+			reported.Internal = lb.Internal
+			reported.Message = strings.Join(append([]string{s.Valid.Message}, l.services.state[lb.Key()].Frontend.Problems...), "; ")
+		}
 		r.Services = append(r.Services, reported)
 	}
 	for _, lease := range resolution.Leases {

@@ -22,10 +22,13 @@ func (x *explainer) importOf(name string) string {
 func (x *explainer) service(kind, name, imported string) error {
 	object := x.object(kind, name)
 	known := x.tellService(imported)
-	if errors.Is(object, ErrNothingToExplain) && known {
+	if !errors.Is(object, ErrNothingToExplain) {
+		return object
+	}
+	if known {
 		return nil
 	}
-	return object
+	return fmt.Errorf("%s %s: %w, neither in the commit in force nor among the services of the members; see 'gitfleet get serviceexports'", kind, name, ErrNothingToExplain)
 }
 
 // tellService tells whether there is anything to tell.
