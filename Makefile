@@ -49,7 +49,7 @@ demo-check: build bin-demo
 
 ## test: every test with the race detector, on real API servers
 test: build
-	go test -race -timeout 20m ./...
+	go test -race -timeout 40m ./...
 	cd test/localfleet && go test -race -timeout 20m $$(go list -f '$(HAS_TESTS)' ./...)
 
 ## mutants: break the program in every listed way and want the tests to notice

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -96,21 +97,25 @@ func contentsDigest(digest string) string {
 type overlap struct {
 	first, second render.Placement
 	clusters      []string
-	objects       []render.Object
+	objects       map[api.Ref]bool
 }
 
-// doubleOwners returns one error for each pair of placements that bring the same object to the same cluster, and those
-// clusters.
+// shared returns the objects, as the second placement selects them, by ref.
+func (o *overlap) shared() []render.Object {
+	list := slices.DeleteFunc(slices.Clone(o.second.Selected), func(obj render.Object) bool { return !o.objects[api.RefOf(obj.Unstructured)] })
+	return sortedByRef(list)
+}
+
+// doubleOwners returns one error for each placement that brings to a cluster what an earlier one brings there, for each such
+// earlier one, and those clusters. Of several that bring one object to a cluster, each is told of the first: telling every pair would
+// take the square of what a hostile commit can hold.
 func doubleOwners(d *render.Desired, decisions map[string]placement.Decision) (render.ManifestErrors, map[string]bool) {
 	var errs render.ManifestErrors
 	on := map[string]bool{}
-	for _, o := range overlaps(d) {
-		o.clusters = shared(decisions[o.first.Key()].Assignment.Clusters, decisions[o.second.Key()].Assignment.Clusters)
-		if len(o.clusters) > 0 {
-			errs = append(errs, o.manifestError())
-			for _, cluster := range o.clusters {
-				on[cluster] = true
-			}
+	for _, o := range overlaps(d, decisions) {
+		errs = append(errs, o.manifestError())
+		for _, cluster := range o.clusters {
+			on[cluster] = true
 		}
 	}
 	slices.SortFunc(errs, func(a, b render.ManifestError) int {
@@ -119,29 +124,48 @@ func doubleOwners(d *render.Desired, decisions map[string]placement.Decision) (r
 	return errs, on
 }
 
-// overlaps returns the pairs of placements that select an object in common, whatever their clusters. It works from the
-// objects, so it costs nothing where no object is shared, however many placements there are.
-func overlaps(d *render.Desired) []*overlap {
+// overlaps returns the pairs of placements that bring an object in common to the same cluster. It works from the objects, so it costs
+// little where no object is shared, however many placements there are.
+func overlaps(d *render.Desired, decisions map[string]placement.Decision) []*overlap {
 	type pair [2]int
 	found := map[pair]*overlap{}
 	var order []*overlap
-	owners := map[api.Ref][]int{}
-	for i, p := range d.Placements {
-		for _, obj := range p.Selected {
-			ref := api.RefOf(obj.Unstructured)
-			for _, j := range owners[ref] {
+	for ref, owners := range owners(d) {
+		first := map[string]int{} // owner, by cluster
+		for _, i := range owners {
+			for _, cluster := range decisions[d.Placements[i].Key()].Assignment.Clusters {
+				j, taken := first[cluster]
+				if !taken {
+					first[cluster] = i
+					continue
+				}
 				o := found[pair{j, i}]
 				if o == nil {
-					o = &overlap{first: d.Placements[j], second: p}
+					o = &overlap{first: d.Placements[j], second: d.Placements[i], objects: map[api.Ref]bool{}}
 					found[pair{j, i}] = o
 					order = append(order, o)
 				}
-				o.objects = append(o.objects, obj)
+				o.objects[ref] = true
+				if !slices.Contains(o.clusters, cluster) {
+					o.clusters = append(o.clusters, cluster)
+				}
 			}
-			owners[ref] = append(owners[ref], i)
 		}
 	}
 	return order
+}
+
+// owners returns, of each object that several placements select, which.
+func owners(d *render.Desired) map[api.Ref][]int {
+	all := map[api.Ref][]int{}
+	for i, p := range d.Placements {
+		for _, obj := range p.Selected {
+			ref := api.RefOf(obj.Unstructured)
+			all[ref] = append(all[ref], i)
+		}
+	}
+	maps.DeleteFunc(all, func(_ api.Ref, owners []int) bool { return len(owners) < 2 })
+	return all
 }
 
 func (o *overlap) manifestError() render.ManifestError {
@@ -151,8 +175,8 @@ func (o *overlap) manifestError() render.ManifestError {
 		Field:    "spec.resourceSelectors",
 		Message: fmt.Sprintf("placement %q selects %s, which placement %q (%s, document %d) selects too, and both run on %s; "+
 			"let only one of them select it, or keep them on different clusters",
-			o.second.Key(), nameObjects(sortedByRef(o.objects)), o.first.Key(), o.first.Origin.File, o.first.Origin.Document,
-			report.NameClusters(o.clusters)),
+			o.second.Key(), nameObjects(o.shared()), o.first.Key(), o.first.Origin.File, o.first.Origin.Document,
+			report.NameClusters(slices.Sorted(slices.Values(o.clusters)))),
 	}
 }
 
@@ -168,15 +192,4 @@ func nameObjects(objects []render.Object) string {
 		names = append(names, fmt.Sprintf("%s (%s, document %d)", api.RefOf(obj.Unstructured), obj.Origin.File, obj.Origin.Document))
 	}
 	return strings.Join(names, ", ")
-}
-
-// shared returns what stands in both lists, in the order of a.
-func shared(a, b []string) []string {
-	var both []string
-	for _, s := range a {
-		if slices.Contains(b, s) {
-			both = append(both, s)
-		}
-	}
-	return both
 }

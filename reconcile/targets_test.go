@@ -147,3 +147,17 @@ func TestTargetsRefuseDoubleOwners(t *testing.T) {
 		t.Errorf("each pair of placements is one error, pairs that share no cluster are none (-want +got):\n%s", diff)
 	}
 }
+
+// TestDoubleOwnersAreNotSquared: thousands of placements that bring one object to one cluster are told of the first, each, and not in
+// every pair.
+func TestDoubleOwnersAreNotSquared(t *testing.T) {
+	const many = 2000
+	d, decisions := &render.Desired{}, []placement.Decision{}
+	for n := range many {
+		name := fmt.Sprintf("p%04d", n)
+		d.Placements, decisions = append(d.Placements, placementOf(name, "x")), append(decisions, decided(name, "c1"))
+	}
+	if _, errs := Targets(d, decisions); len(errs) != many-1 {
+		t.Errorf("%d placements came to %d errors, want one for each but the first", many, len(errs))
+	}
+}
