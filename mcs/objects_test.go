@@ -413,6 +413,35 @@ func TestOneEndpointChangesOneObject(t *testing.T) {
 	}
 }
 
+// What was built for one ServiceImport and its addresses is not taken over for others.
+func TestObjectsFollowTheirMember(t *testing.T) {
+	tests := map[string]struct {
+		reason string
+		change func(*Observed)
+	}{
+		"owner":     {"a ServiceImport that was recreated owns its slices again", func(o *Observed) { o.Imports[0].UID = "another" }},
+		"no owner":  {"without it there are none", func(o *Observed) { o.Imports = nil }},
+		"addresses": {"the import tells of the addresses there are", func(o *Observed) { o.Derived[0].ClusterIPs = nil }},
+		"namespace": {"nothing is left where it went", func(o *Observed) { o.Namespaces = nil }},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			m1 := inPlace("m1", []string{"10.96.0.9"}, shopWeb)
+			m1.Exports = []Export{standard("m1", 0, func(*Export) {}, "10.1.0.1")}
+			var k Resolver
+			before := objectTexts(k.Resolve([]Observed{m1}, Terms{}, now).Objects)
+			tt.change(&m1)
+			after := objectTexts(k.Resolve([]Observed{m1}, Terms{}, now).Objects)
+			if cmp.Equal(before, after) {
+				t.Errorf("%s: nothing changes", tt.reason)
+			}
+			if diff := cmp.Diff(objectTexts(Resolve([]Observed{m1}, Terms{}, now).Objects), after); diff != "" {
+				t.Errorf("%s: what came before shows (-anew +after):\n%s", tt.reason, diff)
+			}
+		})
+	}
+}
+
 // Whatever an endpoint or import can differ in is noticed.
 func TestEveryFieldCounts(t *testing.T) {
 	var e ImportedEndpoint
