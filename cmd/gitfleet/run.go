@@ -18,7 +18,6 @@ import (
 	"github.com/gitfleet/gitfleet/api/crd"
 	"github.com/gitfleet/gitfleet/apply"
 	"github.com/gitfleet/gitfleet/internal/web"
-	"github.com/gitfleet/gitfleet/mcs/local"
 	"github.com/gitfleet/gitfleet/mcs/service"
 	"github.com/gitfleet/gitfleet/reconcile"
 	"github.com/gitfleet/gitfleet/report"
@@ -34,7 +33,7 @@ type runOptions struct {
 	loadBalancer  string
 	serviceLease  time.Duration
 	mcsAPI        bool
-	dialMap       string
+	local         localOptions
 	serving       servingOptions
 	forge         forgeOptions
 	stateDir      string
@@ -90,7 +89,7 @@ context of the same name in the files or directories given by --kubeconfig. No k
 	flags.StringVar(&o.loadBalancer, "load-balancer", loadBalancerService, "what serves MultiClusterServices: service for a Service of type LoadBalancer in the member that asks, local for a proxy on this machine, or none")
 	flags.DurationVar(&o.serviceLease, "service-lease", 15*time.Minute, "how long the endpoints of a member that is out of reach are handed on, as long as another member has some that are ready; 0 for ever")
 	flags.BoolVar(&o.mcsAPI, "mcs-api", false, "define ServiceExport and ServiceImport of multicluster.x-k8s.io (KEP-1645) on members that do not have them; where they are defined they are served in any case")
-	flags.StringVar(&o.dialMap, "local-dial-map", "", "for --load-balancer local: reach endpoint networks elsewhere, as FROM=TO[,FROM=TO] in CIDR form; then nothing else is dialled")
+	o.local.addFlags(cmd)
 	o.serving.addFlags(cmd)
 	o.forge.addFlags(cmd)
 	o.limitOptions.addFlags(cmd)
@@ -123,8 +122,6 @@ func (o *runOptions) validate() error {
 		return fmt.Errorf("--load-balancer %q: want service, local or none", o.loadBalancer)
 	case o.once && o.loadBalancer == loadBalancerLocal:
 		return errors.New("--once cannot be combined with --load-balancer local: its proxy lives only as long as the process")
-	case o.dialMap != "" && o.loadBalancer != loadBalancerLocal:
-		return errors.New("--local-dial-map needs --load-balancer local")
 	case o.hubContext != "" && o.hubKubeconfig == "":
 		return errors.New("--hub-context needs --hub-kubeconfig")
 	case o.interval <= 0:
@@ -137,7 +134,7 @@ func (o *runOptions) validate() error {
 		return fmt.Errorf("--timeout %s: must be positive", o.timeout)
 	}
 	watched := !strings.Contains(o.repository.url, "://")
-	return errors.Join(o.limitOptions.validate(), o.serving.validate(o.once, watched), o.forge.validate(o.repository.url))
+	return errors.Join(o.local.validate(o.loadBalancer == loadBalancerLocal), o.limitOptions.validate(), o.serving.validate(o.once, watched), o.forge.validate(o.repository.url))
 }
 
 // source names what is followed, without credentials.
@@ -208,18 +205,20 @@ func run(ctx context.Context, o runOptions, stdout, stderr io.Writer) (err error
 		defer h.close()
 		opt.Hub, opt.HubChanged = h, h.changed
 	}
+	bell := web.NewBell(lookEvery)
+	serve := web.Options{BadgeTokenFile: o.serving.badgeTokens, HookSecretFile: o.serving.hookSecrets, Look: bell.Ring, Log: log}
 	switch o.loadBalancer {
 	case loadBalancerService:
 		opt.Provider = service.New()
 	case loadBalancerLocal:
-		provider, err := openLocal(o.dialMap)
+		provider, err := o.local.open()
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, provider.Close()) }()
 		opt.Provider = provider
+		serve.Collectors = append(serve.Collectors, provider.Collector())
 	}
-	bell := web.NewBell(lookEvery)
 	if o.serving.hookSecrets != "" {
 		opt.SourceChanged = bell.Signals()
 	}
@@ -227,20 +226,12 @@ func run(ctx context.Context, o runOptions, stdout, stderr io.Writer) (err error
 	if o.once {
 		return runOnce(ctx, loop, o.timeout, stdout)
 	}
-	serve := web.Options{Latest: loop.Report, BadgeTokenFile: o.serving.badgeTokens, HookSecretFile: o.serving.hookSecrets, Look: bell.Ring, Log: log}
+	serve.Latest = loop.Report
 	return runServing(ctx, loop, o.serving, serve, stdout)
 }
 
 // lookEvery is the time between two looks at the repository that webhooks ask for: forges send several for one push.
 const lookEvery = 2 * time.Second
-
-func openLocal(dialMap string) (*local.Provider, error) {
-	mappings, err := local.ParseDialMap(dialMap)
-	if err != nil {
-		return nil, fmt.Errorf("--local-dial-map: %w", err)
-	}
-	return local.New(local.Options{DialMap: mappings})
-}
 
 // runOnce makes one pass and prints what it came to.
 func runOnce(ctx context.Context, loop *reconcile.Loop, timeout time.Duration, stdout io.Writer) error {

@@ -11,11 +11,12 @@ import (
 	"github.com/gitfleet/gitfleet/report"
 )
 
-// metrics serves figures of the latest report, and of the process.
-func metrics(latest func() report.Report) http.Handler {
+// metrics serves figures of the latest report, of the process, and what others collect.
+func metrics(latest func() report.Report, others []prometheus.Collector) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(newCollector(latest), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(others...)
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
 

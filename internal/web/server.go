@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/gitfleet/gitfleet/report"
@@ -39,6 +40,8 @@ type Options struct {
 	HookSecretFile string
 	// Look asks for a look at the repository. It is called for each webhook, from any goroutine, and must not block.
 	Look func()
+	// Collectors are for /metrics, besides the figures of the report and the process.
+	Collectors []prometheus.Collector
 	// Log hears when one of the files cannot be read.
 	Log *slog.Logger
 }
@@ -61,7 +64,7 @@ func newServer(o Options, now func() time.Time) http.Handler {
 	mux.HandleFunc("GET "+statusPath, s.status)
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
-	mux.Handle("GET /metrics", metrics(o.Latest))
+	mux.Handle("GET /metrics", metrics(o.Latest, o.Collectors))
 	return harden(mux)
 }
 

@@ -119,6 +119,12 @@ func startBackendAt(t testing.TB, n byte, number uint16) *backendServer {
 	return b
 }
 
+// at127 makes b's target the address that it really listens on, for providers without a dial map.
+func (b *backendServer) at127() *backendServer {
+	b.target = netip.MustParseAddrPort(b.listener.Addr().String())
+	return b
+}
+
 func (b *backendServer) serve() {
 	for {
 		c, err := b.listener.Accept()

@@ -1,6 +1,7 @@
 // Package local is a load balancer for one machine: an embedded TCP and UDP proxy that gives every multi-cluster service a
 // loopback address of its own. It is chosen explicitly, for trying gitfleet out and for tests; its load balancers live
-// and die with the process. All its addresses are internal, whatever a load balancer asks for.
+// and die with the process. All its addresses are internal, whatever a load balancer asks for, and of IPv4, of which loopback
+// has many and of IPv6 one; endpoints are of either family.
 package local
 
 import (
@@ -48,14 +49,25 @@ type Options struct {
 	UDPIdle time.Duration
 }
 
+// Defaults of Options that flags name.
+const (
+	DefaultDrain         = 30 * time.Second
+	DefaultCheckInterval = 5 * time.Second
+)
+
+// DefaultRange is where services get their addresses from unless Options say otherwise.
+func DefaultRange() netip.Prefix {
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 255, 0, 0}), 16)
+}
+
 // withDefaults fills in what is not set.
 func (o Options) withDefaults() Options {
 	if !o.Range.IsValid() {
-		o.Range = netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 255, 0, 0}), 16)
+		o.Range = DefaultRange()
 	}
-	o.Drain = cmp.Or(o.Drain, 30*time.Second)
+	o.Drain = cmp.Or(o.Drain, DefaultDrain)
 	o.DialTimeout = cmp.Or(o.DialTimeout, 2*time.Second)
-	o.CheckInterval = cmp.Or(o.CheckInterval, 5*time.Second)
+	o.CheckInterval = cmp.Or(o.CheckInterval, DefaultCheckInterval)
 	o.CheckFall = cmp.Or(o.CheckFall, 3)
 	o.CheckRise = cmp.Or(o.CheckRise, 2)
 	o.Ejection = cmp.Or(o.Ejection, 30*time.Second)

@@ -142,10 +142,24 @@ func TestNoBackendIsAReset(t *testing.T) {
 	}
 }
 
+// Clients speak IPv4 to the proxy; what endpoints speak is their own affair.
+func TestEndpointsOfIPv6(t *testing.T) {
+	l, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		t.Skipf("this machine has no IPv6: %v", err)
+	}
+	b := &backendServer{name: "six", listener: l, target: netip.MustParseAddrPort(l.Addr().String())}
+	b.work.Go(b.serve)
+	t.Cleanup(b.stop)
+	at := address(t, start(t, Options{Range: testOptions(t).Range}), balancerOf(freePort(t), b, startBackend(t, 1).at127()))
+	if diff := cmp.Diff(map[string]int{"six": 2, "b1": 2}, names(t, at, 4)); diff != "" {
+		t.Errorf("connections over endpoints of both families (-want +got):\n%s", diff)
+	}
+}
+
 func TestUnmappedAddressesAreNotDialed(t *testing.T) {
 	b := startBackend(t, 1)
-	b.target = netip.MustParseAddrPort(b.listener.Addr().String()) // reachable, but outside of the map's 10/8
-	at := address(t, start(t, testOptions(t)), balancerOf(freePort(t), b))
+	at := address(t, start(t, testOptions(t)), balancerOf(freePort(t), b.at127())) // reachable, but outside of the map's 10/8
 	if _, err := tryConnect(t.Context(), at); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("connecting gave %v, want a reset", err)
 	}
