@@ -37,6 +37,7 @@ func main() {
 	flag.StringVar(&s.gitfleet, "gitfleet", "bin/gitfleet", "the `binary` to measure")
 	flag.StringVar(&s.localfleet, "localfleet", "bin/localfleet", "the `binary` that runs API servers")
 	stubs := flag.Int("stub-members", 0, "serve this many stub members instead, until standard input ends")
+	proxied := flag.String("local-proxy", "", "run a local load balancer for this `address` instead, until standard input ends")
 	verbose := flag.Bool("v", false, "write the value of each run to standard error")
 	flag.Parse()
 	var log io.Writer = io.Discard
@@ -47,6 +48,9 @@ func main() {
 	err := func() error {
 		if *stubs > 0 {
 			return serveStubs(*stubs, os.Stdin, os.Stdout)
+		}
+		if *proxied != "" {
+			return serveLocal(*proxied, os.Stdin, os.Stdout)
 		}
 		return run(ctx, *pattern, s, os.Stdout, log)
 	}()
@@ -91,14 +95,16 @@ func run(ctx context.Context, pattern string, s settings, out, log io.Writer) (e
 }
 
 func suites(s settings, shared *sharedFleet) []suite {
-	return []suite{
-		proxySuite("proxy-keepalive-64", keepAlive{connections: 64}.load),
-		proxySuite("proxy-keepalive-1024", keepAlive{connections: 1024}.load),
-		proxySuite("proxy-connect-64", connect{clients: 64}.load),
+	var all []suite
+	for _, connections := range []int{1, 64, 1024} {
+		all = append(all, proxySuite(keepAlive(), connections, answer), proxySuite(bulk(), connections, swallow))
+	}
+	return append(all,
+		proxySuite(connect(), 64, answer),
 		scheduleSuite(),
 		pushSuite(s, shared),
 		requestSuite(s, shared),
 		driftSuite(s, shared),
 		manySuite(s),
-	}
+	)
 }

@@ -10,8 +10,8 @@ import (
 
 // A notebook keeps what was measured, by the name of the figure.
 type notebook struct {
-	series map[string]*series
-	log    io.Writer // where every value is written as it comes; for who watches
+	series map[string][]*series // one for each thing that the figure is compared with, in the order in which they came
+	log    io.Writer            // where every value is written as it comes; for who watches
 }
 
 // series is one figure, once a run.
@@ -20,19 +20,31 @@ type series struct {
 	against string // the limit, peer or goal
 	values  []float64
 	ratios  []float64 // value over that of the limit, peer or goal, in the same run
+	absent  bool      // there is nothing to compare with here
 }
 
-func newNotebook(log io.Writer) *notebook { return &notebook{series: map[string]*series{}, log: log} }
+func newNotebook(log io.Writer) *notebook { return &notebook{series: map[string][]*series{}, log: log} }
 
 // add notes one run: value in unit, and what it is compared with and that one's value in the same unit.
 func (n *notebook) add(name string, value float64, unit, against string, limit float64) {
-	s := n.series[name]
-	if s == nil {
-		s = &series{unit: unit, against: against}
-		n.series[name] = s
-	}
+	s := n.find(name, against)
+	s.unit = unit
 	fmt.Fprintf(n.log, "%s\t%s\t%s\t%s\t%.2f\n", name, number(value), unit, against, value/limit)
 	s.values, s.ratios = append(s.values, value), append(s.ratios, value/limit)
+}
+
+// absent notes that there is nothing to compare a figure with on this machine.
+func (n *notebook) absent(name, against string) { n.find(name, against).absent = true }
+
+func (n *notebook) find(name, against string) *series {
+	for _, s := range n.series[name] {
+		if s.against == against {
+			return s
+		}
+	}
+	s := &series{against: against}
+	n.series[name] = append(n.series[name], s)
+	return s
 }
 
 // addTime notes a duration, in milliseconds.
@@ -45,14 +57,24 @@ func (n *notebook) addGoal(name string, took, goal time.Duration) {
 	n.addTime(name, took, "goal "+goal.String(), goal)
 }
 
-// print writes the line of one figure. A figure that was measured too seldom is an error: it would look like a result.
+// print writes the lines of one figure. A figure that was measured too seldom is an error: it would look like a result.
 func (n *notebook) print(out io.Writer, name string) error {
-	s := n.series[name]
-	if s == nil || len(s.values) < runs {
-		return fmt.Errorf("%s was not measured %d times", name, runs)
+	if len(n.series[name]) == 0 {
+		return fmt.Errorf("%s was not measured", name)
 	}
-	_, err := fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%.2f\n", name, number(median(s.values)), s.unit, s.against, median(s.ratios))
-	return err
+	for _, s := range n.series[name] {
+		line := fmt.Sprintf("%s\t-\t-\t%s\t-\n", name, s.against)
+		if !s.absent {
+			if len(s.values) < runs {
+				return fmt.Errorf("%s was not measured %d times", name, runs)
+			}
+			line = fmt.Sprintf("%s\t%s\t%s\t%s\t%.2f\n", name, number(median(s.values)), s.unit, s.against, median(s.ratios))
+		}
+		if _, err := io.WriteString(out, line); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // number prints three digits that count, and never an exponent.

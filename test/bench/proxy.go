@@ -7,134 +7,196 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"strconv"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	corev1 "k8s.io/api/core/v1"
-
-	"github.com/gitfleet/gitfleet/mcs"
-	"github.com/gitfleet/gitfleet/mcs/local"
 )
 
 const (
-	runTime      = 2 * time.Second
+	runTime      = time.Second
 	requestSize  = 100  // bytes
 	responseSize = 1000 // bytes
+	chunkSize    = 256 << 10
 )
 
-// keepAlive counts requests per second over connections that stay, through the local load balancer and directly.
-type keepAlive struct{ connections int }
-
-func (k keepAlive) load(ctx context.Context, addr string, end time.Time) (int64, error) {
-	return inParallel(ctx, k.connections, func(ctx context.Context, count *atomic.Int64) error {
-		conn, err := dial(ctx, addr)
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		for buffer := make([]byte, responseSize); ctx.Err() == nil && time.Now().Before(end); count.Add(1) {
-			if err := exchange(conn, buffer); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+// A load uses addr until end.
+type load struct {
+	name string // of its figures, with the number of connections
+	unit string // of what work counts
+	// work does it on one connection at a time, and returns how much it did and how long each request took.
+	work func(ctx context.Context, addr string, end time.Time) (done float64, took []time.Duration, err error)
 }
 
-// connect does the same with a connection for each request.
-type connect struct{ clients int }
+// keepAlive sends requests over a connection that stays.
+func keepAlive() load {
+	return load{"keepalive", "requests", func(ctx context.Context, addr string, end time.Time) (done float64, took []time.Duration, err error) {
+		conn, err := dial(ctx, addr)
+		if err != nil {
+			return 0, nil, err
+		}
+		defer conn.Close()
+		buffer := make([]byte, responseSize)
+		for began := time.Now(); ctx.Err() == nil && began.Before(end); {
+			if err := exchange(conn, buffer); err != nil {
+				return 0, nil, err
+			}
+			now := time.Now()
+			took = append(took, now.Sub(began))
+			began = now
+		}
+		return float64(len(took)), took, nil
+	}}
+}
 
-func (c connect) load(ctx context.Context, addr string, end time.Time) (int64, error) {
-	return inParallel(ctx, c.clients, func(ctx context.Context, count *atomic.Int64) error {
-		for buffer := make([]byte, responseSize); ctx.Err() == nil && time.Now().Before(end); count.Add(1) {
+// connect makes a connection for each request.
+func connect() load {
+	return load{"connect", "requests", func(ctx context.Context, addr string, end time.Time) (done float64, took []time.Duration, err error) {
+		buffer := make([]byte, responseSize)
+		for began := time.Now(); ctx.Err() == nil && began.Before(end); {
 			conn, err := dial(ctx, addr)
 			if err != nil {
-				return err
+				return 0, nil, err
 			}
 			err = exchange(conn, buffer)
 			if err := errors.Join(err, conn.Close()); err != nil {
-				return err
+				return 0, nil, err
 			}
+			now := time.Now()
+			took = append(took, now.Sub(began))
+			began = now
 		}
-		return nil
-	})
+		return float64(len(took)), took, nil
+	}}
 }
 
-// A load keeps asking addr until end and returns the number of answers.
-type load func(ctx context.Context, addr string, end time.Time) (int64, error)
+// bulk sends a stream.
+func bulk() load {
+	return load{"bulk", "MB", func(ctx context.Context, addr string, end time.Time) (done float64, took []time.Duration, err error) {
+		conn, err := dial(ctx, addr)
+		if err != nil {
+			return 0, nil, err
+		}
+		defer conn.Close()
+		for chunk := make([]byte, chunkSize); ctx.Err() == nil && time.Now().Before(end); done += chunkSize / 1e6 {
+			if _, err := conn.Write(chunk); err != nil {
+				return 0, nil, err
+			}
+		}
+		return done, nil, nil
+	}}
+}
 
-// proxySuite measures a load against a server behind the load balancer and against the server itself, in turns.
-func proxySuite(name string, l load) suite {
-	return suite{names: []string{name}, measure: func(ctx context.Context, notes *notebook) error {
-		server, err := serve()
+// proxySuite measures a load over so many connections: straight to a server, through the local load balancer, and through its
+// peers, in turns.
+func proxySuite(l load, connections int, serve func(net.Conn)) suite {
+	name := fmt.Sprintf("proxy-%s-%d", l.name, connections)
+	names := []string{name, name + "-per-core"}
+	if l.unit == "requests" {
+		names = append(names, name+"-added-p50", name+"-added-p99")
+	}
+	return suite{names: names, measure: func(ctx context.Context, notes *notebook) (err error) {
+		server, err := listen(serve)
 		if err != nil {
 			return err
 		}
 		defer server.close()
-		provider, proxied, err := balance(ctx, server.addr())
+		all, err := contestants(ctx, server.addr())
 		if err != nil {
 			return err
 		}
-		defer provider.Close()
+		defer func() { err = errors.Join(err, stopAll(all)) }()
 		for range runs {
-			direct, err := rate(ctx, l, server.addr().String())
-			if err != nil {
-				return fmt.Errorf("direct: %w", err)
+			results := make([]result, len(all))
+			for i, c := range all {
+				if c.addr == "" {
+					continue
+				}
+				if results[i], err = contest(ctx, l, connections, c); err != nil {
+					return fmt.Errorf("%s: %w", c.name, err)
+				}
 			}
-			value, err := rate(ctx, l, proxied)
-			if err != nil {
-				return fmt.Errorf("through the load balancer: %w", err)
-			}
-			notes.add(name, value, "requests/s", "direct", direct)
+			note(notes, name, l.unit, all, results)
 		}
 		return nil
 	}}
 }
 
-// rate returns how many answers a second l gets.
-func rate(ctx context.Context, l load, addr string) (float64, error) {
+// result is what one contestant did in one run.
+type result struct {
+	rate     float64 // a second
+	perCore  float64 // a second of the contestant's processor time
+	p50, p99 time.Duration
+}
+
+// note compares the local load balancer, which is the second, with direct connections, which are the first, and the peers.
+func note(notes *notebook, name, unit string, all []contestant, results []result) {
+	direct, local := results[0], results[1]
+	notes.add(name, local.rate, unit+"/s", "direct", direct.rate)
+	for i, peer := range all[2:] {
+		if peer.addr == "" {
+			for _, figure := range []string{"-per-core", "-added-p50", "-added-p99"} {
+				notes.absent(name+figure, peer.name+" (not installed)")
+			}
+			continue
+		}
+		theirs := results[2+i]
+		notes.add(name+"-per-core", local.perCore, unit+"/CPU-s", peer.name, theirs.perCore)
+		if unit == "requests" {
+			notes.addTime(name+"-added-p50", local.p50-direct.p50, peer.name, theirs.p50-direct.p50)
+			notes.addTime(name+"-added-p99", local.p99-direct.p99, peer.name, theirs.p99-direct.p99)
+		}
+	}
+}
+
+// contest puts a load on one contestant.
+func contest(ctx context.Context, l load, connections int, c contestant) (result, error) {
+	used := func() (time.Duration, error) {
+		if c.pid == 0 {
+			return 0, nil
+		}
+		own, _, err := processorTime(c.pid)
+		return own, err
+	}
+	before, err := used()
+	if err != nil {
+		return result{}, err
+	}
 	start := time.Now()
-	answers, err := l(ctx, addr, start.Add(runTime))
-	if err := errors.Join(err, ctx.Err()); err != nil {
-		return 0, err
+	var mu sync.Mutex
+	var done float64
+	var took []float64
+	group, within := errgroup.WithContext(ctx)
+	for range connections {
+		group.Go(func() error {
+			amount, times, err := l.work(within, c.addr, start.Add(runTime))
+			mu.Lock()
+			defer mu.Unlock()
+			done += amount
+			for _, t := range times {
+				took = append(took, float64(t))
+			}
+			return err
+		})
 	}
-	return float64(answers) / time.Since(start).Seconds(), nil
-}
-
-// balance puts a load balancer in front of one endpoint and returns where it listens.
-func balance(ctx context.Context, target netip.AddrPort) (*local.Provider, string, error) {
-	provider, err := local.New(local.Options{})
+	if err := errors.Join(group.Wait(), ctx.Err()); err != nil {
+		return result{}, err
+	}
+	elapsed := time.Since(start)
+	after, err := used()
 	if err != nil {
-		return nil, "", err
+		return result{}, err
 	}
-	lb := mcs.LoadBalancer{
-		Namespace: "bench", Name: "proxy",
-		Ports:    []mcs.Port{{Protocol: corev1.ProtocolTCP, Port: int32(target.Port())}},
-		Backends: []mcs.Backend{{Cluster: "bench", Target: target}},
+	r := result{rate: done / elapsed.Seconds()}
+	if c.pid != 0 {
+		r.perCore = done / (after - before).Seconds()
 	}
-	state, err := provider.Apply(ctx, mcs.Plan{Changes: []mcs.Change{{Action: mcs.Create, LoadBalancer: lb}}})
-	front := state[lb.Key()].Frontend
-	if err == nil && (len(front.Addresses) == 0 || len(front.Problems) > 0) {
-		err = fmt.Errorf("the load balancer does not serve: %v", front.Problems)
+	if len(took) > 0 {
+		slices.Sort(took)
+		r.p50, r.p99 = time.Duration(quantile(took, 0.5)), time.Duration(quantile(took, 0.99))
 	}
-	if err != nil {
-		return nil, "", errors.Join(err, provider.Close())
-	}
-	return provider, net.JoinHostPort(front.Addresses[0].String(), strconv.Itoa(int(target.Port()))), nil
-}
-
-// inParallel does work n times at once and returns what all of them counted.
-func inParallel(ctx context.Context, n int, work func(context.Context, *atomic.Int64) error) (int64, error) {
-	var count atomic.Int64
-	group, ctx := errgroup.WithContext(ctx)
-	for range n {
-		group.Go(func() error { return work(ctx, &count) })
-	}
-	err := group.Wait()
-	return count.Load(), err
+	return r, nil
 }
 
 func dial(ctx context.Context, addr string) (net.Conn, error) {
@@ -151,44 +213,52 @@ func exchange(conn net.Conn, buffer []byte) error {
 	return err
 }
 
-// A server answers every request of requestSize bytes with responseSize bytes.
+// answer gives responseSize bytes for every requestSize bytes, until the client goes.
+func answer(conn net.Conn) {
+	for buffer := make([]byte, responseSize); ; {
+		if _, err := io.ReadFull(conn, buffer[:requestSize]); err != nil {
+			return
+		}
+		if _, err := conn.Write(buffer); err != nil {
+			return
+		}
+	}
+}
+
+// swallow reads until the client goes.
+func swallow(conn net.Conn) {
+	_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, conn, make([]byte, chunkSize))
+}
+
+// A server serves each connection with a function.
 type server struct {
 	listener net.Listener
 	work     sync.WaitGroup
 }
 
-func serve() (*server, error) {
+func listen(serve func(net.Conn)) (*server, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	s := &server{listener: listener}
-	s.work.Go(s.accept)
+	s.work.Go(func() {
+		for {
+			conn, err := s.listener.Accept()
+			if err != nil {
+				return // closed
+			}
+			s.work.Go(func() {
+				defer conn.Close()
+				serve(conn)
+			})
+		}
+	})
 	return s, nil
 }
 
 func (s *server) addr() netip.AddrPort {
 	return s.listener.Addr().(*net.TCPAddr).AddrPort()
-}
-
-func (s *server) accept() {
-	for {
-		conn, err := s.listener.Accept()
-		if err != nil {
-			return // closed
-		}
-		s.work.Go(func() {
-			defer conn.Close()
-			for buffer := make([]byte, responseSize); ; {
-				if _, err := io.ReadFull(conn, buffer[:requestSize]); err != nil {
-					return // the client has gone
-				}
-				if _, err := conn.Write(buffer); err != nil {
-					return
-				}
-			}
-		})
-	}
 }
 
 // close stops the server. Its clients must have gone.
