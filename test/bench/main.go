@@ -105,6 +105,8 @@ func suites(s settings, shared *sharedFleet) []suite {
 		pushSuite(s, shared),
 		requestSuite(s, shared),
 		driftSuite(s, shared),
+		serviceSuite(s, shared),
+		serviceMemorySuite(s, shared),
 		manySuite(s),
 	)
 }

@@ -34,12 +34,13 @@ type product struct {
 type productOptions struct {
 	repository, kubeconfig, state string
 	interval                      time.Duration // between two looks at the repository
+	more                          []string      // flags
 }
 
 func startProduct(ctx context.Context, binary string, o productOptions) (*product, error) {
 	p := &product{exited: make(chan struct{}), inForce: map[string]time.Time{}}
-	p.cmd = exec.CommandContext(ctx, binary, "run", "--repo", o.repository, "--kubeconfig", o.kubeconfig, "--state-dir", o.state,
-		"--interval", o.interval.String(), "--listen", "127.0.0.1:0")
+	p.cmd = exec.CommandContext(ctx, binary, append([]string{"run", "--repo", o.repository, "--kubeconfig", o.kubeconfig, "--state-dir", o.state,
+		"--interval", o.interval.String(), "--listen", "127.0.0.1:0"}, o.more...)...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {

@@ -241,6 +241,10 @@ func listen(serve func(net.Conn)) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
+	return serveOn(listener, serve), nil
+}
+
+func serveOn(listener net.Listener, serve func(net.Conn)) *server {
 	s := &server{listener: listener}
 	s.work.Go(func() {
 		for {
@@ -254,7 +258,7 @@ func listen(serve func(net.Conn)) (*server, error) {
 			})
 		}
 	})
-	return s, nil
+	return s
 }
 
 func (s *server) addr() netip.AddrPort {

@@ -15,10 +15,11 @@ import (
 
 // seen is one event of a watch.
 type seen struct {
-	member, path string // path of the object
-	kind         string // ADDED, MODIFIED or DELETED
-	edition      string // data.edition, of whole ConfigMaps
-	hash         string // the digest that gitfleet puts on what it applies
+	member, path string   // path of the object
+	kind         string   // ADDED, MODIFIED or DELETED
+	edition      string   // data.edition, of whole ConfigMaps
+	hash         string   // the digest that gitfleet puts on what it applies
+	ready        []string // addresses of endpoints that are ready, of whole EndpointSlices
 	at           time.Time
 }
 
@@ -125,8 +126,12 @@ func (s *collectionWatch) read(body io.Reader, events chan<- seen) error {
 					Name, ResourceVersion string
 					Annotations           map[string]string
 				}
-				Data    map[string]string
-				Message string
+				Data      map[string]string
+				Message   string
+				Endpoints []struct {
+					Addresses  []string
+					Conditions struct{ Ready *bool }
+				}
 			}
 		}
 		if err := in.Decode(&event); err != nil {
@@ -137,8 +142,14 @@ func (s *collectionWatch) read(body io.Reader, events chan<- seen) error {
 		}
 		meta := event.Object.Metadata
 		s.version = meta.ResourceVersion
+		var ready []string
+		for _, e := range event.Object.Endpoints {
+			if e.Conditions.Ready == nil || *e.Conditions.Ready {
+				ready = append(ready, e.Addresses...)
+			}
+		}
 		events <- seen{s.client.member, s.path + "/" + meta.Name, event.Type, event.Object.Data["edition"],
-			meta.Annotations[api.AnnotationAppliedHash], time.Now()}
+			meta.Annotations[api.AnnotationAppliedHash], ready, time.Now()}
 	}
 }
 
