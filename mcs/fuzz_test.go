@@ -1,10 +1,12 @@
 package mcs
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,27 +30,38 @@ func FuzzResolve(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, tape []byte, order uint64) {
 		observed := func() []Observed { return invent(newTape(tape)) }
-		resolved := Resolve(observed(), Terms{}, now)
-		want := describe(resolved, nil)
+		terms := inventTerms(order)
+		resolved := Resolve(observed(), terms, now)
+		want := describeAll(resolved)
 		shuffled := observed()
 		shuffle(shuffled, rand.New(rand.NewPCG(order, 0)))
-		if diff := cmp.Diff(want, describe(Resolve(shuffled, Terms{}, now), nil)); diff != "" {
+		if diff := cmp.Diff(want, describeAll(Resolve(shuffled, terms, now))); diff != "" {
 			t.Errorf("another order gives another answer (-before +shuffled):\n%s", diff)
+		}
+		// Clocks of members differ from ours and from each other: but for leases, which are measured by ours alone, the hour means nothing.
+		timeless := terms
+		timeless.Lease = 0
+		if diff := cmp.Diff(describeAll(Resolve(observed(), timeless, now)), describeAll(Resolve(observed(), timeless, now.Add(-time.Hour)))); diff != "" {
+			t.Errorf("an hour earlier the answer is another (-now +earlier):\n%s", diff)
 		}
 		checkSymmetry(t, resolved)
 		checkImports(t, resolved)
 		settled := observed()
-		write(settled, Resolve(settled, Terms{}, now).Statuses(nil, now))
+		write(settled, Resolve(settled, terms, now).Statuses(nil, now))
 		if len(resolved.Unsynced) > 0 {
-			// What a new export decides becomes part of what was agreed with those out of sight, and is told so once.
-			write(settled, Resolve(settled, Terms{}, now).Statuses(nil, now))
+			// What a new export decides becomes part of what was agreed with those out of sight, and is told so once; a loser then learns
+			// that it lost against one of them.
+			for range 2 {
+				write(settled, Resolve(settled, terms, now).Statuses(nil, now))
+			}
 		}
-		again := Resolve(settled, Terms{}, now)
+		again := Resolve(settled, terms, now)
 		if writes := again.Statuses(nil, now); len(writes) > 0 {
 			t.Errorf("written twice:\n%s", describeWrites(writes))
 		}
 		checkSymmetry(t, again)
 		checkSightLost(t, settled, order)
+		checkRivals(t, resolved)
 	})
 }
 
@@ -63,7 +76,7 @@ func checkSymmetry(t *testing.T, r Resolution) {
 		if !reasonPattern.MatchString(v.Conflict.Reason) || !reasonPattern.MatchString(v.Valid.Reason) || !reasonPattern.MatchString(v.Ready.Reason) {
 			t.Errorf("%s in %s: reasons %q, %q, %q", v.Key(), v.Cluster, v.Valid.Reason, v.Conflict.Reason, v.Ready.Reason)
 		}
-		if v.Valid.Status != "True" {
+		if !valid(v.Export) { // a weight that nobody can read makes Azure's exports invalid in name only
 			if v.TakesPart || len(v.Ports)+len(v.Conflicts) > 0 || v.Conflict.Status == "True" {
 				t.Errorf("%s in %s is not valid and takes part: %+v", v.Key(), v.Cluster, v)
 			}
@@ -109,9 +122,10 @@ func checkImports(t *testing.T, r Resolution) {
 			t.Errorf("import %+v", i)
 		}
 		for _, e := range i.Endpoints {
-			n := slices.IndexFunc(r.Exports, func(v ExportVerdict) bool { return v.Key() == i.Key() && v.Cluster == e.Cluster })
 			for name := range e.Ports {
-				if n < 0 || !i.Headless && !slices.ContainsFunc(r.Exports[n].Ports, func(p Port) bool { return p.Name == name }) {
+				if !slices.ContainsFunc(r.Exports, func(v ExportVerdict) bool { // one of the two that a cluster may have, in both dialects
+					return v.Key() == i.Key() && v.Cluster == e.Cluster && (i.Headless || slices.ContainsFunc(v.Ports, func(p Port) bool { return p.Name == name }))
+				}) {
 					t.Errorf("import %s: traffic to port %q goes to %s, which takes no part with it", i.Key(), name, e.Cluster)
 				}
 			}
@@ -125,7 +139,7 @@ func checkSightLost(t *testing.T, settled []Observed, which uint64) {
 	before := map[string]bool{}
 	for _, o := range settled {
 		for _, e := range o.Exports {
-			_, before[o.Cluster+e.Key().String()] = mentioned(e.Conditions, []string{gone})
+			_, before[o.Cluster+string(e.Dialect)+e.Key().String()] = mentioned(e.Conditions, []string{gone})
 		}
 	}
 	for i := range settled {
@@ -134,10 +148,56 @@ func checkSightLost(t *testing.T, settled []Observed, which uint64) {
 		}
 	}
 	for _, v := range Resolve(settled, Terms{}, now).Exports {
-		if before[v.Cluster+v.Key().String()] && v.Valid.Status == "True" && v.Conflict.Status != "True" {
+		if before[v.Cluster+string(v.Dialect)+v.Key().String()] && valid(v.Export) && v.Conflict.Status != "True" {
 			t.Errorf("%s is out of sight, and %s in %s has conflict %s", gone, v.Key(), v.Cluster, v.Conflict)
 		}
 	}
+}
+
+// checkRivals: nothing is written where another controller is at work.
+func checkRivals(t *testing.T, r Resolution) {
+	for _, rival := range r.Rivals {
+		if _, known := r.Objects[rival.Cluster]; known {
+			t.Errorf("%s: objects are decided on", rival)
+		}
+		for _, w := range r.Statuses(nil, now) {
+			if w.Cluster == rival.Cluster {
+				t.Errorf("%s: a status is written: %+v", rival, w)
+			}
+		}
+		for _, lb := range r.LoadBalancers {
+			if slices.Contains(lb.Clusters, rival.Cluster) {
+				t.Errorf("%s: it asks for load balancer %s", rival, lb.Key())
+			}
+		}
+	}
+}
+
+// describeAll adds to describe what stories have no words for.
+func describeAll(r Resolution) string {
+	var b strings.Builder
+	b.WriteString(describe(r, nil))
+	fmt.Fprintf(&b, "rivals %v leases %v wake %v\n", r.Rivals, r.Leases, r.Wake)
+	for _, i := range r.Imports {
+		fmt.Fprintf(&b, "%s weights %v", i.Key(), i.Weights)
+		for _, e := range i.Endpoints {
+			fmt.Fprintf(&b, " %s lapsed=%t", e.Address, e.Lapsed)
+		}
+		b.WriteString("\n")
+	}
+	for _, lb := range r.LoadBalancers {
+		fmt.Fprintf(&b, "%s of %q weights %v affinity %s\n", lb.Key(), lb.Member, lb.Weights, lb.ClientAffinity)
+	}
+	return b.String()
+}
+
+// inventTerms makes up what a fleet has agreed on.
+func inventTerms(bits uint64) Terms {
+	t := Terms{Properties: Properties{PerMember: bits&1 > 0, Probes: bits&2 > 0}, TakeOver: bits&4 > 0}
+	if bits&8 > 0 {
+		t.Lease = time.Minute
+	}
+	return t
 }
 
 // tape yields the fuzzer's bytes as random numbers, so that each byte is one choice, and then a fixed sequence.
@@ -162,10 +222,19 @@ func invent(r *rand.Rand) []Observed {
 	clusters := []string{"m1", "m2", "m3", "m4"}
 	var out []Observed
 	for i, cluster := range clusters {
-		o := Observed{Cluster: cluster, Synced: r.IntN(8) > 0}
+		o := Observed{Cluster: cluster, Synced: r.IntN(8) > 0, Standard: r.IntN(2) > 0, Namespaces: []string{"shop"}}
+		if !o.Synced {
+			o.Seen = now.Add(-time.Duration(r.IntN(3)) * time.Minute)
+		}
 		for _, name := range []string{"web", "api"} {
 			if r.IntN(4) > 0 {
-				o.Exports = append(o.Exports, inventExport(r, cluster, name, byte(i)))
+				e := inventExport(r, cluster, name, byte(i))
+				o.Exports = append(o.Exports, e)
+				if r.IntN(4) == 0 { // in the other dialect, too
+					twin := inventExport(r, cluster, name, byte(i))
+					twin.Dialect, twin.Service, twin.Endpoints = map[Dialect]Dialect{Azure: Standard, Standard: Azure}[e.Dialect], e.Service, e.Endpoints
+					o.Exports = append(o.Exports, twin)
+				}
 			}
 			if r.IntN(2) > 0 {
 				s := Service{Cluster: cluster, Namespace: "shop", Name: name, Created: now.Add(time.Duration(r.IntN(3)) * time.Second),
@@ -189,7 +258,11 @@ func invent(r *rand.Rand) []Observed {
 
 func inventExport(r *rand.Rand, cluster, name string, i byte) Export {
 	e := Export{Cluster: cluster, Namespace: "shop", Name: name, Created: now.Add(time.Duration(r.IntN(3)) * time.Second), Deleting: r.IntN(8) == 0,
-		Dialect: pick(r, Azure, Standard), ExportedLabels: pick(r, nil, map[string]string{"a": "1"}), ExportedAnnotations: pick(r, nil, map[string]string{"b": "2"})}
+		Dialect: pick(r, Azure, Standard), ExportedLabels: pick(r, nil, map[string]string{"a": "1"}), ExportedAnnotations: pick(r, nil, map[string]string{"b": "2"}),
+		Weight: pick(r, "", "", "0", "3", "many")}
+	if r.IntN(16) == 0 {
+		e.Rival = `the status by "another"`
+	}
 	if r.IntN(8) > 0 {
 		e.Service = &ExportedService{Type: pick(r, corev1.ServiceTypeClusterIP, corev1.ServiceTypeLoadBalancer, corev1.ServiceTypeExternalName),
 			Headless: r.IntN(8) == 0, Ports: inventPorts(r), Traits: inventTraits(r)}

@@ -90,6 +90,10 @@ type Export struct {
 	Endpoints  []Endpoint
 	Conditions []metav1.Condition // as they are on the member, to write only what differs
 
+	// Rival tells that another controller is at work on the export, and by what it shows: a finalizer of its own, or a status
+	// that it wrote after us. Empty when none is.
+	Rival string
+
 	// Weight is the text of the annotation networking.fleet.azure.com/weight; empty when there is none.
 	Weight string
 }
@@ -184,6 +188,7 @@ type Service struct {
 	Annotations map[string]string
 	Ingress     []string // status.loadBalancer.ingress: addresses or host names
 	Conditions  []metav1.Condition
+	Rival       string // as an Export's
 }
 
 // Key returns the load balancer that s asks for: the same namespace and name on several members is one.

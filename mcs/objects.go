@@ -64,7 +64,7 @@ func (r *Resolution) buildObjects(observed []Observed, before map[Key]built) {
 	r.built = make(map[Key]built, len(r.Imports))
 	uids := map[string]map[Key]types.UID{}
 	for _, o := range observed {
-		if o.Synced {
+		if r.writable(o.Cluster) {
 			r.Objects[o.Cluster] = azureImports(o)
 			uids[o.Cluster] = importUIDs(o)
 		}
@@ -75,7 +75,7 @@ func (r *Resolution) buildObjects(observed []Observed, before map[Key]built) {
 		had := b.members
 		b.members = make(map[string]onMember, len(observed))
 		for _, o := range observed {
-			if _, exists := slices.BinarySearch(o.Namespaces, i.Namespace); !o.Synced || !o.Standard || !exists {
+			if _, exists := slices.BinarySearch(o.Namespaces, i.Namespace); !r.writable(o.Cluster) || !o.Standard || !exists {
 				continue
 			}
 			d, _ := r.Derived(o.Cluster, Key{Namespace: i.Namespace, Name: DerivedName(key)})

@@ -102,7 +102,7 @@ func Difference(r Resolution, in State) Plan {
 		}
 	}
 	for key, have := range in {
-		if !wanted[key] && !r.anyUnsynced(have.LoadBalancer.Clusters) {
+		if !wanted[key] && r.allWritable(have.LoadBalancer.Clusters) {
 			p.Changes = append(p.Changes, Change{Delete, have.LoadBalancer, "no MultiClusterService asks for it"})
 		}
 	}

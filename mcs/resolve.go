@@ -16,13 +16,15 @@ import (
 // observations in any order give the same value.
 type Resolution struct {
 	Unsynced      []string // members whose absences mean nothing yet
+	Rivals        []Rival  // other controllers at work, one for a member at most, by member
 	Exports       []ExportVerdict
 	Imports       []Import
 	Services      []ServiceVerdict
 	LoadBalancers []LoadBalancer
 
 	// Objects are the objects each member needs, by cluster: targets for an ApplySet of their own. A member that has
-	// not synced has no entry, which means "leave its set alone"; a synced one that needs nothing has an empty entry.
+	// not synced, or where a rival is at work, has no entry, which means "leave its set alone"; another one that needs nothing
+	// has an empty entry.
 	Objects map[string][]render.Object
 
 	// Leases are the members whose endpoints are handed on although they are out of sight, by name, with when that ends.
@@ -40,6 +42,8 @@ type Terms struct {
 	Properties // of the provider of load balancers
 	// Lease is how long the endpoints of a member that is out of sight are handed on to the others; 0 is for ever.
 	Lease time.Duration
+	// TakeOver tells that other controllers have ended: what shows of them is from before.
+	TakeOver bool
 }
 
 // Verdict is what becomes one condition.
@@ -110,12 +114,14 @@ func (k *Resolver) Resolve(observed []Observed, terms Terms, now time.Time) Reso
 	observed = slices.Clone(observed)
 	slices.SortFunc(observed, func(a, b Observed) int { return cmp.Compare(a.Cluster, b.Cluster) })
 	r := Resolution{Objects: map[string][]render.Object{}, terms: terms, derived: map[string]map[Key]DerivedService{}}
+	r.findRivals(observed)
 	for _, o := range observed {
 		r.noteDerived(o)
-		if o.Synced {
-			r.memberImports = append(r.memberImports, o.Imports...)
-		} else {
+		if !o.Synced {
 			r.Unsynced = append(r.Unsynced, o.Cluster)
+		}
+		if r.writable(o.Cluster) {
+			r.memberImports = append(r.memberImports, o.Imports...)
 		}
 	}
 	r.resolveExports(observed)

@@ -1,6 +1,7 @@
 package mcs
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -19,14 +20,16 @@ type ServiceVerdict struct {
 	Service
 	Valid   Verdict
 	Decider string // the cluster whose MultiClusterService of this name is the oldest; may be its own
-	held    bool   // the decider cannot be seen: Valid is what the status said before
+	held    bool   // the decider cannot be seen, or is not ours: Valid is not for the status
 }
 
 func (r *Resolution) resolveServices(observed []Observed) {
 	services := map[Key][]Service{}
 	for _, o := range observed {
 		for _, s := range o.Services {
-			if !s.Deleting {
+			if rival, left := r.rival(o.Cluster); left {
+				r.Services = append(r.Services, ServiceVerdict{Service: s, Valid: Verdict{Status: metav1.ConditionUnknown, Message: rival.String()}, held: true})
+			} else if !s.Deleting {
 				services[s.Key()] = append(services[s.Key()], s)
 			}
 		}
@@ -44,6 +47,9 @@ func (r *Resolution) resolveServices(observed []Observed) {
 			}
 		}
 	}
+	slices.SortFunc(r.Services, func(a, b ServiceVerdict) int {
+		return cmp.Or(compareKeys(a.Key(), b.Key()), cmp.Compare(a.Cluster, b.Cluster))
+	})
 }
 
 // sharing groups the MultiClusterServices of one namespace/name by the load balancer they have in common, sorted by cluster.

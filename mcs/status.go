@@ -27,11 +27,11 @@ type StatusWrite struct {
 
 // Statuses returns what must be written on members so that their statuses tell of r and of the load balancers in place.
 // A load balancer that is wanted but not (yet) in the provider's state keeps the address its status has. Nothing is
-// written on members that have not synced. The result is sorted by cluster, kind, namespace and name.
+// written on members that have not synced, or where a rival is at work. The result is sorted by cluster, kind, namespace and name.
 func (r Resolution) Statuses(in State, now time.Time) []StatusWrite {
 	var out []StatusWrite
 	for _, v := range r.Exports {
-		if w, differs := exportStatus(v, now); differs && !r.anyUnsynced([]string{v.Cluster}) {
+		if w, differs := exportStatus(v, now); differs && r.writable(v.Cluster) {
 			out = append(out, w)
 		}
 	}
@@ -49,7 +49,7 @@ func (r Resolution) Statuses(in State, now time.Time) []StatusWrite {
 		}
 	}
 	for _, v := range r.Services {
-		if w, differs := r.serviceStatus(v, in, now); differs && !r.anyUnsynced([]string{v.Cluster}) {
+		if w, differs := r.serviceStatus(v, in, now); differs && r.writable(v.Cluster) {
 			out = append(out, w)
 		}
 	}

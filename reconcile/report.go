@@ -81,7 +81,7 @@ func (l *Loop) reportMember(registered render.Member, now time.Time) report.Memb
 	switch m.state.Phase {
 	case fleet.Ready:
 		r.Joined, r.LastSeen = yes, now // its connection is open and answers pings, however little it has to say
-		r.Message = cmp.Or(errorText(m.claim), errorText(m.state.Outdated), errorText(m.lacks), m.observed.Problem, errorText(m.statusErr), suspension(m), l.leftover(m), m.terminating(), errorText(offers.Problem))
+		r.Message = cmp.Or(errorText(m.claim), errorText(m.state.Outdated), errorText(m.lacks), m.observed.Problem, l.rivalOn(m.name), errorText(m.statusErr), suspension(m), l.leftover(m), m.terminating(), errorText(offers.Problem))
 	case fleet.Unreachable:
 		r.Message = errorText(m.state.Err)
 		if m.state.LastSeen.After(r.LastSeen) {

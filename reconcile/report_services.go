@@ -87,3 +87,13 @@ func exportMessage(e mcs.ExportVerdict) string {
 	}
 	return e.Valid.Message
 }
+
+// rivalOn tells of another controller of services on a member; nothing when there is none.
+func (l *Loop) rivalOn(member string) string {
+	for _, r := range l.services.resolution.Rivals {
+		if r.Cluster == member {
+			return r.String()
+		}
+	}
+	return ""
+}

@@ -65,7 +65,7 @@ func joined(a, b map[string][]render.Object) map[string][]render.Object {
 
 // terms are what services are resolved by.
 func (l *Loop) terms() mcs.Terms {
-	t := mcs.Terms{Lease: l.opt.ServiceLease}
+	t := mcs.Terms{Lease: l.opt.ServiceLease, TakeOver: l.opt.TakeOver}
 	if l.opt.Provider != nil {
 		t.Properties = l.opt.Provider.Properties()
 	}

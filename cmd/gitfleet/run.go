@@ -96,7 +96,7 @@ context of the same name in the files or directories given by --kubeconfig. No k
 	flags.StringVar(&o.stateDir, "state-dir", defaultStateDir(), "directory for the repository cache and the state file")
 	flags.DurationVar(&o.interval, "interval", 15*time.Second, "time between two looks at the repository")
 	flags.BoolVar(&o.once, "once", false, "make one full pass, then exit: 0 when converged, 1 when not")
-	flags.BoolVar(&o.takeOver, "take-over", false, "own what was placed from another repository, branch or --path under the same placement names: once, after the repository moved")
+	flags.BoolVar(&o.takeOver, "take-over", false, "own what was placed from another repository, branch or --path under the same placement names: once, after the repository moved; and statuses of services that another controller wrote before it ended")
 	flags.DurationVar(&o.verify, "verify-every", 24*time.Hour, "time in which every object is verified once by a dry run, for what its metadata cannot show; 0 for never")
 	flags.DurationVar(&o.timeout, "timeout", 5*time.Minute, "with --once: how long to wait for health")
 	return cmd

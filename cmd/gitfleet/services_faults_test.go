@@ -1,10 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/gitfleet/gitfleet/report"
 )
@@ -111,3 +115,68 @@ func (p *process) awaitJoined(member, want string) {
 
 func (p *process) awaitOutOfReach(member string) { p.t.Helper(); p.awaitJoined(member, "Unknown") }
 func (p *process) awaitReached(member string)    { p.t.Helper(); p.awaitJoined(member, "True") }
+
+// TestRivalController: another controller's finalizer or status on one member makes gitfleet leave that member's services alone, until
+// --take-over says that it has ended.
+func TestRivalController(t *testing.T) {
+	w := newWorld(t, 2)
+	commit := w.push("members", map[string]string{"registry.yaml": registry(w.fleet.Members)})
+	flags := []string{"--mcs-api", "--load-balancer", "service", "--local-dial-map", ""}
+	p := w.start(flags...)
+	p.awaitConverged(commit)
+	c := newClusterset(t, w, p, "rivals")
+	c.hello(0, "", tcp)
+	c.share(0, "")
+	c.condition(0, standardExports, "Valid", "True", "Valid")
+
+	exports := w.client(c.member(0)).Resource(standardExports).Namespace(c.ns)
+	theirs := func() {
+		t.Helper()
+		u := w.get(c.member(0), standardExports, c.ns, "hello")
+		if err := unstructured.SetNestedSlice(u.Object, []any{map[string]any{"type": "Valid", "status": "False", "reason": "Theirs", "message": "written by another controller",
+			"lastTransitionTime": "2026-01-01T00:00:00Z"}}, "status", "conditions"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := exports.UpdateStatus(context.Background(), u, metav1.UpdateOptions{FieldManager: "other-controller"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.await("another controller that writes again", func() error {
+		theirs() // in the same second gitfleet may have been the last
+		return c.refused(0, `the status by "other-controller"`)
+	})
+	theirs()
+	marker := newClusterset(t, w, p, "marker") // what was there before has been seen when this is imported
+	marker.hello(1, "", tcp)
+	marker.share(1, "")
+	marker.awaitImport(1, "another service, on the member without a rival", any1)
+	c.condition(0, standardExports, "Valid", "False", "Theirs")
+	c.awaitEndpoints(1, 0)
+	p.stop()
+
+	p = w.start(append(flags, "--take-over")...)
+	c.p = p
+	c.condition(0, standardExports, "Valid", "True", "Valid")
+	p.stop()
+	p = w.start(flags...)
+	c.p = p
+	p.awaitConverged(commit)
+	if err := c.refused(0, ""); err == nil {
+		t.Error("refused after it was taken over")
+	}
+	p.stop()
+}
+
+// refused is nil when gitfleet says of member i that another controller of services is at work there.
+func (c *clusterset) refused(i int, by string) error {
+	r, err := c.p.status()
+	if err != nil {
+		return err
+	}
+	for _, m := range r.Members {
+		if m.Name == c.member(i) && strings.Contains(m.Message, "multi-cluster services of this member are left alone: "+by) {
+			return nil
+		}
+	}
+	return fmt.Errorf("members are %s", printed(r.Members))
+}

@@ -28,7 +28,7 @@ func reduceExport(u *unstructured.Unstructured) any {
 	var spec exportSpec
 	decodeField(u, "spec", &spec)
 	return mcs.Export{Namespace: u.GetNamespace(), Name: u.GetName(), Dialect: dialectOf(u), Weight: u.GetAnnotations()[networkingv1alpha1.AnnotationWeight], Created: u.GetCreationTimestamp().UTC(),
-		Generation: u.GetGeneration(), Deleting: deleting(u), Conditions: status.Conditions,
+		Generation: u.GetGeneration(), Deleting: deleting(u), Conditions: status.Conditions, Rival: rivalOf(u),
 		ExportedLabels: spec.ExportedLabels, ExportedAnnotations: spec.ExportedAnnotations}
 }
 
@@ -112,7 +112,7 @@ func reduceMultiClusterService(u *unstructured.Unstructured) any {
 	var spec networkingv1alpha1.MultiClusterServiceSpec
 	decodeField(u, "spec", &spec)
 	s := mcs.Service{Namespace: u.GetNamespace(), Name: u.GetName(), Created: u.GetCreationTimestamp().UTC(),
-		Generation: u.GetGeneration(), Deleting: deleting(u), ImportName: spec.ServiceImport.Name, Conditions: status.Conditions}
+		Generation: u.GetGeneration(), Deleting: deleting(u), ImportName: spec.ServiceImport.Name, Conditions: status.Conditions, Rival: rivalOf(u)}
 	for key, value := range u.GetAnnotations() {
 		if domain, _, _ := strings.Cut(key, "/"); domain == "gitfleet.dev" && key != api.AnnotationLoadBalancerClass || domain == "applyset.kubernetes.io" ||
 			key == corev1.LastAppliedConfigAnnotation {
