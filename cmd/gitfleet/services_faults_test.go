@@ -64,6 +64,9 @@ func TestServicesFaults(t *testing.T) {
 	w.push("leave", map[string]string{"registry.yaml": registry([]string{c.member(0), c.member(2)})})
 	c.awaitEndpoints(2, 0)
 	alone.awaitGone(0, 2)
+	w.push("rejoin", map[string]string{"registry.yaml": registry(w.fleet.Members)})
+	c.awaitEndpoints(2, 0, 1)
+	alone.awaitEndpoints(2, 1)
 	p.stop()
 }
 

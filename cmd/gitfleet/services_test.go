@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -43,6 +45,9 @@ func TestServices(t *testing.T) {
 		{"oldest export goes", storyOldest},
 		{"both dialects on one member", storyDialects},
 		{"load balancer of the member", storyLoadBalancer},
+		{"export of a client of the older version", storyOlderVersion},
+		{"not ready, on the way out, and published all the same", storyReadiness},
+		{"what the conformance suite needs of a cluster", storySuite},
 	} {
 		t.Run(story.name, func(t *testing.T) { story.run(newClusterset(t, w, p, fmt.Sprintf("story-%d", n))) })
 	}
@@ -301,6 +306,108 @@ spec:
 			}
 			if slices.Sort(names); strings.Join(names, " ") != "set-0 set-1" {
 				return fmt.Errorf("on %s the endpoints are %s", c.member(i), printed(c.slices(i)))
+			}
+			return nil
+		})
+	}
+}
+
+// storyOlderVersion: who knows v1alpha1 only exports as ever.
+func storyOlderVersion(c *clusterset) {
+	c.hello(0, "", tcp)
+	c.apply(0, strings.Replace(standardExport(c.ns, "hello", ""), "/v1beta1", "/v1alpha1", 1))
+	c.condition(0, standardExports, "Ready", "True", "Exported")
+	c.awaitEndpoints(1, 0)
+	older := schema.GroupVersionResource{Group: mcsv1beta1.GroupName, Version: "v1alpha1", Resource: "serviceexports"}
+	if u := c.w.get(c.member(0), older, c.ns, "hello"); u == nil || !strings.Contains(textAt(u, "status", "conditions"), "reason:Valid") {
+		c.t.Errorf("in version v1alpha1 the export is %v", u)
+	}
+	c.delete(0, older, "hello")
+	c.awaitGone(0, 1, 2)
+}
+
+// storyReadiness: endpoints come with the conditions that they have at home.
+func storyReadiness(c *clusterset) {
+	c.apply(0, fmt.Sprintf(`apiVersion: apps/v1
+kind: Deployment
+metadata: {name: hello, namespace: %[1]s}
+spec:
+  selector: {matchLabels: {app: hello}}
+  template:
+    metadata: {labels: {app: hello}}
+    spec: {containers: [{name: web, image: registry.example/does-not-exist:1}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: hello, namespace: %[1]s}
+spec: {selector: {app: hello}, publishNotReadyAddresses: true, ports: [{name: tcp, port: 42}]}
+`, c.ns))
+	c.share(0, "")
+	c.awaitEndpoints(1, 0) // published, and so ready, though no pod is
+
+	c.apply(2, fmt.Sprintf(`apiVersion: v1
+kind: Service
+metadata: {name: hello, namespace: %[1]s}
+spec: {ports: [{name: tcp, port: 42}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: hello, namespace: %[1]s, labels: {kubernetes.io/service-name: hello}}
+addressType: IPv4
+ports: [{name: tcp, port: 42, protocol: TCP}]
+endpoints:
+- {addresses: [10.253.1.1], conditions: {ready: false, serving: true, terminating: true}}
+- {addresses: [10.253.1.2], conditions: {ready: false, serving: false, terminating: false}}
+- {addresses: [10.253.1.3]}
+`, c.ns))
+	c.share(2, "")
+	want := map[string]string{"10.253.1.1": "false true true", "10.253.1.2": "false false false", "10.253.1.3": "true true false"}
+	c.await("conditions", func() error {
+		got := map[string]string{}
+		for _, s := range c.slices(1) {
+			for _, e := range s.Endpoints {
+				if _, ours := want[e.Addresses[0]]; ours {
+					got[e.Addresses[0]] = fmt.Sprint(deref(e.Conditions.Ready), deref(e.Conditions.Serving), deref(e.Conditions.Terminating))
+				}
+			}
+		}
+		if !maps.Equal(got, want) {
+			return fmt.Errorf("ready, serving and terminating are %v, want %v", got, want)
+		}
+		return nil
+	})
+}
+
+func deref(b *bool) bool { return b != nil && *b }
+
+// storySuite: the suite finds its clusters as contexts of one file; each runs pods of any image in a new namespace, under the service account that
+// comes with it, and the namespace can be deleted.
+func storySuite(c *clusterset) {
+	namespace := c.ns + "-suite"
+	serviceAccounts, pods := schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}, schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+	for i, member := range c.w.fleet.Members { // Members are contexts of one file: see realfleet
+		c.apply(i, fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s}\n", namespace))
+		c.await("the default service account", func() error {
+			if c.w.get(member, serviceAccounts, namespace, "default") == nil {
+				return fmt.Errorf("%s has none in a new namespace", member)
+			}
+			return nil
+		})
+		c.apply(i, fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: request, namespace: %s}\nspec: {containers: [{name: request, image: registry.example/tools:1, args: [/bin/sh, -ec, sleep 3600]}]}\n", namespace))
+		c.await("a pod", func() error {
+			if u := c.w.get(member, pods, namespace, "request"); u == nil || textAt(u, "status", "phase") != "Running" {
+				return fmt.Errorf("on %s it is %v", member, u)
+			}
+			return nil
+		})
+		if err := c.w.client(member).Resource(namespacesOfCore).Delete(context.Background(), namespace, metav1.DeleteOptions{}); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	for _, member := range c.w.fleet.Members {
+		c.await("the end of the namespace", func() error {
+			if u := c.w.get(member, namespacesOfCore, "", namespace); u != nil {
+				return fmt.Errorf("on %s it is still there: %v", member, u.Object["status"])
 			}
 			return nil
 		})

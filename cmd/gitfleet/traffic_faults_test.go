@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"sync"
@@ -84,6 +85,8 @@ func TestTrafficFaults(t *testing.T) {
 	churn(c)
 	clients.awaitAnswers("after exports came and went", pods...)
 	clients.check("exports that come and go", 0)
+
+	datagrams(newClusterset(t, w, p, "datagrams"))
 
 	before := byName(c.slices(2))
 	p.kill()
@@ -170,4 +173,57 @@ func churn(c *clusterset) {
 			return nil
 		})
 	}
+}
+
+// datagrams: a service may have TCP and UDP on one port; the answer comes from where the question went.
+func datagrams(c *clusterset) {
+	c.t.Helper()
+	pod, err := net.ListenPacket("udp4", fmt.Sprintf("127.253.0.9:%d", podPort))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var work sync.WaitGroup
+	defer work.Wait()
+	defer pod.Close()
+	work.Go(func() {
+		for buffer := make([]byte, 1500); ; {
+			n, from, err := pod.ReadFrom(buffer)
+			if err != nil {
+				return // closed
+			}
+			_, _ = pod.WriteTo(append([]byte("answer to "), buffer[:n]...), from) // what is lost is asked again
+		}
+	})
+	c.apply(1, fmt.Sprintf(`apiVersion: v1
+kind: Service
+metadata: {name: hello, namespace: %[1]s}
+spec: {ports: [{name: tcp, port: 18490}, {name: udp, port: 18490, protocol: UDP}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: hello, namespace: %[1]s, labels: {kubernetes.io/service-name: hello}}
+addressType: IPv4
+ports: [{name: udp, port: %[2]d, protocol: UDP}]
+endpoints: [{addresses: [10.253.0.9], conditions: {ready: true}}]
+`, c.ns, podPort))
+	c.share(1, "")
+	client, err := net.Dial("udp4", c.balanced(0))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer client.Close()
+	c.await("an answer by UDP", func() error {
+		if _, err := client.Write([]byte("a datagram")); err != nil {
+			return err // refused, as long as nothing listens
+		}
+		if err := client.SetReadDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+			return err
+		}
+		buffer := make([]byte, 1500)
+		n, err := client.Read(buffer)
+		if err == nil && string(buffer[:n]) != "answer to a datagram" {
+			err = fmt.Errorf("got %q", buffer[:n])
+		}
+		return err
+	})
 }
