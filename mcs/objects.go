@@ -5,13 +5,10 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/validation"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	networkingv1alpha1 "github.com/gitfleet/gitfleet/api/networking/v1alpha1"
@@ -122,7 +119,7 @@ func (b built) objects(at place) []render.Object {
 func serviceImport(i Import, clusterIPs []netip.Addr) render.Object {
 	spec := map[string]any{"type": string(importType(i.Headless)), "ports": servicePorts(i.Ports)}
 	i.addTraits(spec)
-	annotations := exported(i.Annotations, func(string) bool { return true })
+	annotations, _ := exported(i.Annotations, annotationProblem)
 	if !i.Headless {
 		annotations[AnnotationDerivedService] = DerivedName(i.Key())
 	}
@@ -137,32 +134,10 @@ func serviceImport(i Import, clusterIPs []netip.Addr) render.Object {
 	if len(annotations) > 0 {
 		more["annotations"] = annotations
 	}
-	validValue := func(v string) bool { return len(validation.IsValidLabelValue(v)) == 0 }
-	if labels := exported(i.Labels, validValue); len(labels) > 0 {
+	if labels, _ := exported(i.Labels, labelProblem); len(labels) > 0 {
 		more["labels"] = labels
 	}
 	return object(mcsv1beta1.GroupVersion.String(), mcsv1beta1.ServiceImportKindName, spec, metadata(i.Namespace, i.Name, more))
-}
-
-// exported returns those exported labels or annotations that an object may have. Nothing checks them on the exporter, and one
-// that the API server refuses would keep the service from every member. Names that this program or an ApplySet
-// gives a meaning are not for exporters to write.
-func exported(entries map[string]string, valid func(value string) bool) map[string]any {
-	out := map[string]any{}
-	size := 0
-	for key, value := range entries {
-		domain, _, _ := strings.Cut(key, "/")
-		if len(validation.IsQualifiedName(strings.ToLower(key))) > 0 || !valid(value) ||
-			domain == "gitfleet.dev" || domain == "applyset.kubernetes.io" {
-			continue
-		}
-		out[key] = value
-		size += len(key) + len(value)
-	}
-	if size > apivalidation.TotalAnnotationSizeLimitB/2 { // the other half is for what is not exported
-		return map[string]any{}
-	}
-	return out
 }
 
 // azureImports returns the ServiceImports of networking.fleet.azure.com that the services of o need. They depend on that member

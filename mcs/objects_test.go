@@ -169,7 +169,14 @@ func TestExportedMetadata(t *testing.T) {
 		e.ExportedLabels = map[string]string{"app": "web", "not a name": "x", "long": strings.Repeat("x", 64), api.ApplySetIDLabel: "x", api.LabelDerived: "x"}
 		e.ExportedAnnotations = map[string]string{"text": "with spaces", "//": "x", api.AnnotationAppliedHash: "x", AnnotationDerivedService: "mine"}
 	})}
-	i := typed[mcsv1beta1.ServiceImport](t, Resolve([]Observed{m1}, Terms{}, now).Objects["m1"])[0]
+	r := Resolve([]Observed{m1}, Terms{}, now)
+	i := typed[mcsv1beta1.ServiceImport](t, r.Objects["m1"])[0]
+	for _, told := range []string{`spec.exportedLabels: left out is "applyset.kubernetes.io/id": names of applyset.kubernetes.io are gitfleet's own, `, `"long": must be no more than 63`,
+		"and 1 more; spec.exportedAnnotations: left out is \"//\": "} {
+		if v := r.Exports[0].Valid; v.Status != "True" || !strings.Contains(v.Message, told) {
+			t.Errorf("what is left out is not told (%s): %s", told, v)
+		}
+	}
 	if diff := cmp.Diff(map[string]string{"app": "web"}, i.Labels); diff != "" {
 		t.Errorf("labels (-want +got):\n%s", diff)
 	}

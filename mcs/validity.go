@@ -49,6 +49,9 @@ func validity(e Export) Verdict {
 			v.Status, v.Reason = metav1.ConditionFalse, networkingv1alpha1.ReasonInvalidWeight
 		}
 	}
+	if left := e.unexported(); left != "" && v.Status == metav1.ConditionTrue {
+		v.Message += "; " + left
+	}
 	return v
 }
 

@@ -30,10 +30,14 @@ type contestant struct {
 	stop func() error
 }
 
-// contestants starts everything that carries connections to target: nothing at all, the local load balancer, and its peers.
-func contestants(ctx context.Context, target netip.AddrPort) (all []contestant, err error) {
+// contestants starts everything that carries connections to target: nothing at all, the local load balancer, and its peers. streams tells
+// what they will carry, for peers that are told such things.
+func contestants(ctx context.Context, target netip.AddrPort, streams bool) (all []contestant, err error) {
 	all = []contestant{{name: "direct", addr: target.String(), stop: func() error { return nil }}}
-	for _, start := range []func(context.Context, netip.AddrPort) (contestant, error){startLocal, startHAProxy, startNginx} {
+	haproxy := func(ctx context.Context, target netip.AddrPort) (contestant, error) {
+		return startHAProxy(ctx, target, streams)
+	}
+	for _, start := range []func(context.Context, netip.AddrPort) (contestant, error){startLocal, haproxy, startNginx} {
 		c, err := start(ctx, target)
 		if err != nil {
 			return nil, errors.Join(err, stopAll(all))
@@ -111,22 +115,25 @@ func serveLocal(target string, in io.Reader, out io.Writer) error {
 	return errors.Join(err, provider.Close())
 }
 
-// startHAProxy runs HAProxy with one thread. It splices streams as the local load balancer does.
-func startHAProxy(ctx context.Context, target netip.AddrPort) (contestant, error) {
+// startHAProxy runs HAProxy with one thread. Splicing helps it with streams and hinders it with messages.
+func startHAProxy(ctx context.Context, target netip.AddrPort, streams bool) (contestant, error) {
+	splice := ""
+	if streams {
+		splice = "  option splice-request\n  option splice-response\n"
+	}
 	return startPeer(ctx, "haproxy", "haproxy.cfg", func(listen, dir string) (string, []string) {
 		return fmt.Sprintf(`global
   nbthread 1
   maxconn 4096
 defaults
   mode tcp
-  option splice-auto
-  timeout connect 5s
+%s  timeout connect 5s
   timeout client 60s
   timeout server 60s
 listen bench
   bind %s backlog 4096
   server one %s
-`, listen, target), []string{"-db", "-q", "-f", filepath.Join(dir, "haproxy.cfg")}
+`, splice, listen, target), []string{"-db", "-q", "-f", filepath.Join(dir, "haproxy.cfg")}
 	})
 }
 

@@ -25,13 +25,15 @@ const (
 type load struct {
 	name string // of its figures, with the number of connections
 	unit string // of what work counts
+	// latency tells that the time of a request is that of the way through the proxy. That of a connection is the kernel's, mostly.
+	latency bool
 	// work does it on one connection at a time, and returns how much it did and how long each request took.
 	work func(ctx context.Context, addr string, end time.Time) (done float64, took []time.Duration, err error)
 }
 
 // keepAlive sends requests over a connection that stays.
 func keepAlive() load {
-	return load{"keepalive", "requests", func(ctx context.Context, addr string, end time.Time) (done float64, took []time.Duration, err error) {
+	return load{"keepalive", "requests", true, func(ctx context.Context, addr string, end time.Time) (done float64, took []time.Duration, err error) {
 		conn, err := dial(ctx, addr)
 		if err != nil {
 			return 0, nil, err
@@ -52,7 +54,7 @@ func keepAlive() load {
 
 // connect makes a connection for each request.
 func connect() load {
-	return load{"connect", "requests", func(ctx context.Context, addr string, end time.Time) (done float64, took []time.Duration, err error) {
+	return load{"connect", "requests", false, func(ctx context.Context, addr string, end time.Time) (done float64, took []time.Duration, err error) {
 		buffer := make([]byte, responseSize)
 		for began := time.Now(); ctx.Err() == nil && began.Before(end); {
 			conn, err := dial(ctx, addr)
@@ -73,7 +75,7 @@ func connect() load {
 
 // bulk sends a stream.
 func bulk() load {
-	return load{"bulk", "MB", func(ctx context.Context, addr string, end time.Time) (done float64, took []time.Duration, err error) {
+	return load{"bulk", "MB", false, func(ctx context.Context, addr string, end time.Time) (done float64, took []time.Duration, err error) {
 		conn, err := dial(ctx, addr)
 		if err != nil {
 			return 0, nil, err
@@ -93,7 +95,7 @@ func bulk() load {
 func proxySuite(l load, connections int, serve func(net.Conn)) suite {
 	name := fmt.Sprintf("proxy-%s-%d", l.name, connections)
 	names := []string{name, name + "-per-core"}
-	if l.unit == "requests" {
+	if l.latency {
 		names = append(names, name+"-added-p50", name+"-added-p99")
 	}
 	return suite{names: names, measure: func(ctx context.Context, notes *notebook) (err error) {
@@ -102,7 +104,7 @@ func proxySuite(l load, connections int, serve func(net.Conn)) suite {
 			return err
 		}
 		defer server.close()
-		all, err := contestants(ctx, server.addr())
+		all, err := contestants(ctx, server.addr(), l.unit != "requests")
 		if err != nil {
 			return err
 		}
@@ -117,7 +119,7 @@ func proxySuite(l load, connections int, serve func(net.Conn)) suite {
 					return fmt.Errorf("%s: %w", c.name, err)
 				}
 			}
-			note(notes, name, l.unit, all, results)
+			note(notes, name, l, all, results)
 		}
 		return nil
 	}}
@@ -131,9 +133,9 @@ type result struct {
 }
 
 // note compares the local load balancer, which is the second, with direct connections, which are the first, and the peers.
-func note(notes *notebook, name, unit string, all []contestant, results []result) {
+func note(notes *notebook, name string, l load, all []contestant, results []result) {
 	direct, local := results[0], results[1]
-	notes.add(name, local.rate, unit+"/s", "direct", direct.rate)
+	notes.add(name, local.rate, l.unit+"/s", "direct", direct.rate)
 	for i, peer := range all[2:] {
 		if peer.addr == "" {
 			for _, figure := range []string{"-per-core", "-added-p50", "-added-p99"} {
@@ -142,8 +144,8 @@ func note(notes *notebook, name, unit string, all []contestant, results []result
 			continue
 		}
 		theirs := results[2+i]
-		notes.add(name+"-per-core", local.perCore, unit+"/CPU-s", peer.name, theirs.perCore)
-		if unit == "requests" {
+		notes.add(name+"-per-core", local.perCore, l.unit+"/CPU-s", peer.name, theirs.perCore)
+		if l.latency {
 			notes.addTime(name+"-added-p50", local.p50-direct.p50, peer.name, theirs.p50-direct.p50)
 			notes.addTime(name+"-added-p99", local.p99-direct.p99, peer.name, theirs.p99-direct.p99)
 		}
