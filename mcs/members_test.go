@@ -196,6 +196,14 @@ func TestDialectPairs(t *testing.T) {
 	if i := r.Imports[0]; len(i.Endpoints) != 1 || !slices.Equal(i.Clusters, []string{"m1"}) || i.Ports[0].Port != 80 || i.Labels["team"] != "a" {
 		t.Errorf("the pair is as old as its older half, and exported once; the import is %+v", i)
 	}
+	for _, weighed := range []*Export{&azure, &standard} {
+		weighed.Weight = "3"
+		r = Resolve([]Observed{{Cluster: "m1", Synced: true, Exports: []Export{azure, standard}}}, Terms{}, now)
+		if w := r.Imports[0].Weights["m1"]; w != 3 {
+			t.Errorf("one of the pair asks for weight 3, the cluster has %d", w)
+		}
+		weighed.Weight = ""
+	}
 	azure.Service, standard.Service = &ExportedService{Headless: true}, &ExportedService{Headless: true}
 	r = Resolve([]Observed{{Cluster: "m1", Synced: true, Exports: []Export{standard, azure}}}, Terms{}, now)
 	if a, s := r.Exports[0], r.Exports[1]; a.Valid.Status != "False" || s.Valid.Status != "True" || !r.Imports[0].Headless {

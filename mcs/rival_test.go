@@ -45,6 +45,10 @@ func TestRival(t *testing.T) {
 	if len(r.Rivals) != 1 || !strings.HasPrefix(r.Rivals[0].String(), want) {
 		t.Errorf("rivals are %v", r.Rivals)
 	}
+	asks := Observed{Cluster: "m3", Synced: true, Services: []Service{{Cluster: "m3", Namespace: "shop", Name: "web", ImportName: "web", Created: now, Rival: `the status by "another"`}}}
+	if r := Resolve(append(observed, asks), Terms{}, now); len(r.Rivals) != 2 || r.Rivals[1].Object != "MultiClusterService shop/web" {
+		t.Errorf("rivals are %v, want one more that shows at what m3 asks for", r.Rivals)
+	}
 	if r = Resolve(observed, Terms{TakeOver: true}, now); len(r.Rivals) > 0 || len(r.LoadBalancers) != 2 || r.Objects["m1"] == nil {
 		t.Errorf("taken over, rivals are %v, load balancers %+v", r.Rivals, r.LoadBalancers)
 	}
