@@ -3,14 +3,19 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
+	"github.com/gitfleet/gitfleet/mcs"
 	"github.com/gitfleet/gitfleet/report"
+	"github.com/gitfleet/gitfleet/test/realfleet"
 )
 
 // TestServicesFaults: losing sight is not losing life. A control plane goes, gitfleet is killed, a lease ends, a member leaves.
@@ -182,4 +187,75 @@ func (c *clusterset) refused(i int, by string) error {
 		}
 	}
 	return fmt.Errorf("members are %s", printed(r.Members))
+}
+
+// TestServicesDualStack: a cluster has the addresses of the families that it knows, in the order of the exporter, and says when it knows
+// none of them.
+func TestServicesDualStack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs real API servers")
+	}
+	w := newWorldOn(t, realfleet.StartDualStack(t, 2))
+	commit := w.push("members", map[string]string{"registry.yaml": registry(w.fleet.Members)})
+	p := w.start("--mcs-api", "--load-balancer", "service", "--local-dial-map", "")
+	p.awaitConverged(commit)
+	slice := func(c *clusterset, family, address string) {
+		t.Helper()
+		c.apply(0, fmt.Sprintf("apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: hello-%s, namespace: %s, labels: {kubernetes.io/service-name: hello}}\n"+
+			"addressType: %s\nports: [{name: tcp, port: 4242, protocol: TCP}]\nendpoints: [{addresses: [%q], conditions: {ready: true}}]\n", strings.ToLower(family), c.ns, family, address))
+	}
+	families := func(c *clusterset, i int, want, ready string) {
+		t.Helper()
+		c.awaitImport(i, "families", func(s mcsv1beta1.ServiceImport) string {
+			var got []string
+			for n, ip := range s.Spec.IPs {
+				a, err := netip.ParseAddr(ip)
+				if err != nil || n >= len(s.Spec.IPFamilies) || mcs.FamilyOf(a) != s.Spec.IPFamilies[n] {
+					return fmt.Sprintf("addresses %v do not fit families %v", s.Spec.IPs, s.Spec.IPFamilies)
+				}
+				got = append(got, string(s.Spec.IPFamilies[n]))
+			}
+			if strings.Join(got, " ") != want {
+				return fmt.Sprintf("it has addresses of %v, want %q", got, want)
+			}
+			for _, have := range s.Status.Conditions {
+				if have.Type == "Ready" && string(have.Status)+" "+have.Reason == ready {
+					return ""
+				}
+			}
+			return "it is not " + ready
+		})
+	}
+	imported := func(c *clusterset, i int, want ...string) {
+		t.Helper()
+		c.await("imported addresses", func() error {
+			var got []string
+			for _, s := range c.slices(i) {
+				got = append(got, string(s.AddressType)+" "+s.Endpoints[0].Addresses[0])
+			}
+			if slices.Sort(got); !slices.Equal(got, want) {
+				return fmt.Errorf("on %s they are %v, want %v", c.member(i), got, want)
+			}
+			return nil
+		})
+	}
+
+	both := newClusterset(t, w, p, "both")
+	both.apply(0, "apiVersion: v1\nkind: Service\nmetadata: {name: hello, namespace: both}\nspec: {ipFamilyPolicy: RequireDualStack, ipFamilies: [IPv6, IPv4], ports: [{name: tcp, port: 42}]}\n")
+	slice(both, "IPv4", "10.253.2.1")
+	slice(both, "IPv6", "fd00:b::1")
+	both.share(0, "")
+	families(both, 0, "IPv6 IPv4", "True Ready")
+	families(both, 1, "IPv4", "True Ready")
+	for i := range 2 {
+		imported(both, i, "IPv4 10.253.2.1", "IPv6 fd00:b::1")
+	}
+
+	six := newClusterset(t, w, p, "six")
+	six.apply(0, "apiVersion: v1\nkind: Service\nmetadata: {name: hello, namespace: six}\nspec: {ipFamilies: [IPv6], ports: [{name: tcp, port: 42}]}\n")
+	slice(six, "IPv6", "fd00:b::2")
+	six.share(0, "")
+	families(six, 0, "IPv6", "True Ready")
+	families(six, 1, "", "False IPFamilyNotSupported")
+	p.stop()
 }

@@ -44,7 +44,12 @@ func newWorld(t *testing.T, members int) *world {
 	if testing.Short() {
 		t.Skip("needs real API servers")
 	}
-	w := &world{t: t, fleet: realfleet.Start(t, members), dir: t.TempDir()}
+	return newWorldOn(t, realfleet.Start(t, members))
+}
+
+func newWorldOn(t *testing.T, fleet *realfleet.Fleet) *world {
+	t.Helper()
+	w := &world{t: t, fleet: fleet, dir: t.TempDir()}
 	w.access = w.dir
 	w.stepBetween()
 	w.fresh()

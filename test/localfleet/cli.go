@@ -21,6 +21,7 @@ const usage = `Usage: localfleet [--dir DIR] COMMAND
      [--until-eof]                     take the fleet down when standard input ends
      [--timeout 3m]                    how long to wait for readiness
      [--audit]                         log every write request: log/CLUSTER-audit.log
+     [--dual-stack NAME,...]           members whose Services may have addresses of both families
   down                                 stop everything and remove it; logs stay
   status                               what runs
   stop CLUSTER                         stop one control plane; its simulated pods still answer
@@ -43,12 +44,13 @@ func defaultDir() string {
 
 // options are all flags of all commands; which of them a command takes is up to newFlags.
 type options struct {
-	dir      string
-	members  int
-	names    string
-	untilEOF bool
-	audit    bool
-	timeout  time.Duration
+	dir       string
+	members   int
+	names     string
+	untilEOF  bool
+	audit     bool
+	dualStack string
+	timeout   time.Duration
 }
 
 func newFlags(o *options, command string) *flag.FlagSet {
@@ -63,6 +65,7 @@ func newFlags(o *options, command string) *flag.FlagSet {
 		flags.StringVar(&o.names, "names", "", "names of the members, separated by commas")
 		flags.BoolVar(&o.untilEOF, "until-eof", false, "take the fleet down when standard input ends")
 		flags.BoolVar(&o.audit, "audit", false, "log every write request")
+		flags.StringVar(&o.dualStack, "dual-stack", "", "members, by commas, whose Services may have both families")
 		flags.DurationVar(&o.timeout, "timeout", 3*time.Minute, "how long to wait for readiness")
 	}
 	return flags

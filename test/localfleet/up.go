@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -36,6 +37,13 @@ func up(ctx context.Context, o *options) error {
 	}
 	if err := supervisor.Validate(members); err != nil {
 		return err
+	}
+	if o.dualStack != "" {
+		for _, name := range strings.Split(o.dualStack, ",") {
+			if !slices.Contains(members, name) {
+				return fmt.Errorf("--dual-stack %s: no such member; there are %s", name, strings.Join(members, ", "))
+			}
+		}
 	}
 	layout := supervisor.Layout{Dir: o.dir}
 	if err := layout.Prepare(); err != nil {
@@ -87,6 +95,9 @@ func spawn(o *options, layout supervisor.Layout, members []string) (io.Reader, *
 	if o.audit {
 		cmd.Args = append(cmd.Args, "--audit")
 	}
+	if o.dualStack != "" {
+		cmd.Args = append(cmd.Args, "--dual-stack", o.dualStack)
+	}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = []*os.File{write}
 	cmd.Dir = "/"
@@ -130,13 +141,14 @@ func runSupervisor(ctx context.Context, o *options) error {
 	syscall.CloseOnExec(progressFD) // or the components would hold it open
 	say := eventSink(json.NewEncoder(os.NewFile(progressFD, "progress")))
 	err := supervisor.Run(ctx, supervisor.Config{
-		Layout:  supervisor.Layout{Dir: o.dir},
-		Members: strings.Split(o.names, ","),
-		Version: version.Get().GitVersion,
-		Timeout: o.timeout,
-		Audit:   o.audit,
-		Log:     slog.New(slog.NewTextHandler(os.Stderr, nil)),
-		Say:     say,
+		Layout:    supervisor.Layout{Dir: o.dir},
+		Members:   strings.Split(o.names, ","),
+		Version:   version.Get().GitVersion,
+		Timeout:   o.timeout,
+		Audit:     o.audit,
+		DualStack: strings.Split(o.dualStack, ","),
+		Log:       slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Say:       say,
 	})
 	if err != nil {
 		say(supervisor.Event{Error: err.Error()})

@@ -55,6 +55,12 @@ func StartAudited(t testing.TB, members int) *Fleet {
 	return start(t, members, "--audit")
 }
 
+// StartDualStack is Start with a first member whose Services may have addresses of both families. The others have IPv4 alone.
+func StartDualStack(t testing.TB, members int) *Fleet {
+	t.Helper()
+	return start(t, members, "--dual-stack", "aks-member-1")
+}
+
 func start(t testing.TB, members int, options ...string) *Fleet {
 	t.Helper()
 	binary := findBinary(t)

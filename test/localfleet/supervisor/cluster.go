@@ -55,6 +55,8 @@ type spec struct {
 	location string
 	version  string
 	audit    bool
+
+	dualStack bool
 }
 
 func newCluster(s spec, plan netplan.Plan, layout Layout, log *slog.Logger) (*cluster, error) {
@@ -72,7 +74,7 @@ func newCluster(s spec, plan netplan.Plan, layout Layout, log *slog.Logger) (*cl
 		return nil, fmt.Errorf("cluster %s: %w", s.name, err)
 	}
 	c.etcd = c.component(Etcd, etcdArgs())
-	c.api = c.component(APIServer, apiServerArgs(c.listen, c.adverts))
+	c.api = c.component(APIServer, apiServerArgs(c.listen, c.adverts, s.dualStack))
 	if s.audit {
 		c.api.args = append(c.api.args, auditArgs(layout.AuditLog(s.name))...)
 	}

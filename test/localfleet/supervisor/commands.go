@@ -39,6 +39,9 @@ rules:
 // serviceRange is where ClusterIPs come from. It is the default of AKS and disjoint from every 10.M (M is 2 or more).
 const serviceRange = "10.0.0.0/16"
 
+// serviceRangeOf6 is the second range of clusters whose Services may have both families.
+const serviceRangeOf6 = "fd00:a::/112"
+
 // etcdArgs: the sockets' names look like host and port because etcd wants them to; they are files in the directory.
 func etcdArgs() []string {
 	const client, peer = "unix://etcd.sock:0", "unix://peer.sock:0"
@@ -48,14 +51,18 @@ func etcdArgs() []string {
 		"--initial-cluster=localfleet=" + peer}
 }
 
-func apiServerArgs(listen netip.AddrPort, advertised netip.Addr) []string {
+func apiServerArgs(listen netip.AddrPort, advertised netip.Addr, dualStack bool) []string {
+	services := serviceRange
+	if dualStack {
+		services += "," + serviceRangeOf6
+	}
 	return []string{APIServer,
 		"--etcd-servers=unix://etcd.sock:0",
 		"--bind-address=" + listen.Addr().String(), "--secure-port=" + fmt.Sprint(listen.Port()),
 		"--advertise-address=" + advertised.String(),
 		"--tls-cert-file=" + apiCert, "--tls-private-key-file=" + apiKey, "--client-ca-file=" + caCert,
 		"--authorization-mode=Node,RBAC", "--allow-privileged", "--kubelet-preferred-address-types=InternalIP",
-		"--service-cluster-ip-range=" + serviceRange,
+		"--service-cluster-ip-range=" + services,
 		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
 		"--service-account-signing-key-file=" + accountKey, "--service-account-key-file=" + accountKey,
 		// Services are dialled by the addresses of their pods: nothing here answers a ClusterIP.

@@ -30,8 +30,10 @@ type Config struct {
 	Version string        // of Kubernetes, as nodes report it
 	Timeout time.Duration // for all clusters to become ready
 	Audit   bool          // every write request is logged: see Layout.AuditLog
-	Log     *slog.Logger
-	Say     func(Event) // told about progress; it must not block for long
+	// DualStack are the members whose Services may have addresses of both families. Pods have IPv4 everywhere.
+	DualStack []string
+	Log       *slog.Logger
+	Say       func(Event) // told about progress; it must not block for long
 }
 
 // Event is one step on the way up. The last one of a start has Ready or Error set.
@@ -138,7 +140,7 @@ func (f *fleet) build() error {
 	names := append([]string{Hub}, f.Members...)
 	var all []access
 	for i, name := range names {
-		s := spec{name: name, index: i, version: f.Version, audit: f.Audit}
+		s := spec{name: name, index: i, version: f.Version, audit: f.Audit, dualStack: slices.Contains(f.DualStack, name)}
 		if i > 0 {
 			s.nodes, s.location = NodesPerMember, location(i-1)
 		}
