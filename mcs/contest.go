@@ -127,14 +127,14 @@ func (i *Import) recall(recalled []ImportedSlice, held []string) {
 
 // undoDerivedPorts returns target ports by the names that i has for them.
 func (i *Import) undoDerivedPorts(ports map[string]int32) map[string]int32 {
+	if i.Headless {
+		return ports
+	}
 	out := make(map[string]int32, len(ports))
 	for n, p := range DerivedPorts(i.Ports) {
 		if target, ok := ports[p.Name]; ok {
 			out[i.Ports[n].Name] = target
 		}
-	}
-	if i.Headless {
-		return ports
 	}
 	return out
 }

@@ -44,8 +44,8 @@ func (r *Resolution) findRivals(observed []Observed) {
 	}
 }
 
-// rival returns the rival on a member, if there is one.
-func (r Resolution) rival(cluster string) (Rival, bool) {
+// Rival returns the rival on a member, if there is one.
+func (r Resolution) Rival(cluster string) (Rival, bool) {
 	i, found := slices.BinarySearchFunc(r.Rivals, cluster, func(have Rival, c string) int { return cmp.Compare(have.Cluster, c) })
 	if !found {
 		return Rival{}, false
@@ -55,7 +55,7 @@ func (r Resolution) rival(cluster string) (Rival, bool) {
 
 // writable tells whether statuses and objects of a member may be written.
 func (r *Resolution) writable(cluster string) bool {
-	_, rival := r.rival(cluster)
+	_, rival := r.Rival(cluster)
 	return !rival && !r.anyUnsynced([]string{cluster})
 }
 

@@ -27,7 +27,7 @@ func (r *Resolution) resolveServices(observed []Observed) {
 	services := map[Key][]Service{}
 	for _, o := range observed {
 		for _, s := range o.Services {
-			if rival, left := r.rival(o.Cluster); left {
+			if rival, left := r.Rival(o.Cluster); left {
 				r.Services = append(r.Services, ServiceVerdict{Service: s, Valid: Verdict{Status: metav1.ConditionUnknown, Message: rival.String()}, held: true})
 			} else if !s.Deleting {
 				services[s.Key()] = append(services[s.Key()], s)

@@ -90,10 +90,8 @@ func exportMessage(e mcs.ExportVerdict) string {
 
 // rivalOn tells of another controller of services on a member; nothing when there is none.
 func (l *Loop) rivalOn(member string) string {
-	for _, r := range l.services.resolution.Rivals {
-		if r.Cluster == member {
-			return r.String()
-		}
+	if rival, found := l.services.resolution.Rival(member); found {
+		return rival.String()
 	}
 	return ""
 }

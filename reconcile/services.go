@@ -39,6 +39,7 @@ func (l *Loop) resolveServices(ctx context.Context, now time.Time) {
 		observed[i] = l.lastKnown(m)
 	}
 	r := l.services.resolver.Resolve(observed, l.terms(), now)
+	l.tellRivals(r)
 	l.services.resolution = r
 	objects := r.Objects
 	if l.opt.Provider != nil {
@@ -52,6 +53,20 @@ func (l *Loop) resolveServices(ctx context.Context, now time.Time) {
 	}
 	l.startProvider(ctx, now)
 	l.startStatuses(ctx, now)
+}
+
+// tellRivals logs when another controller of services shows on a member, and when it no longer does.
+func (l *Loop) tellRivals(r mcs.Resolution) {
+	for _, m := range l.sortedMembers() {
+		before, had := l.services.resolution.Rival(m.name)
+		now, has := r.Rival(m.name)
+		switch {
+		case has && now != before:
+			l.opt.Log.Warn(now.String(), "member", m.name)
+		case had && !has:
+			l.opt.Log.Info("no other controller of multi-cluster services shows any more", "member", m.name)
+		}
+	}
 }
 
 // joined returns a with what b adds to the members that a has an entry for: the others are left alone.

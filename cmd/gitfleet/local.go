@@ -19,19 +19,22 @@ type localOptions struct {
 	checkInterval time.Duration
 }
 
+func defaultLocalOptions() localOptions {
+	return localOptions{addresses: local.DefaultRange().String(), drain: local.DefaultDrain, checkInterval: local.DefaultCheckInterval}
+}
+
 func (o *localOptions) addFlags(cmd *cobra.Command) {
-	flags := cmd.Flags()
+	flags, defaults := cmd.Flags(), defaultLocalOptions()
 	flags.StringVar(&o.dialMap, "local-dial-map", "", "for --load-balancer local: reach endpoint networks elsewhere, as FROM=TO[,FROM=TO] in CIDR form; then nothing else is dialled")
-	flags.StringVar(&o.addresses, "local-range", local.DefaultRange().String(), "for --load-balancer local: the addresses that services get, within 127.0.0.0/8")
-	flags.DurationVar(&o.drain, "local-drain", local.DefaultDrain, "for --load-balancer local: how long connections to an endpoint that has gone may go on")
-	flags.DurationVar(&o.checkInterval, "local-check-interval", local.DefaultCheckInterval, "for --load-balancer local: time between two checks that an endpoint accepts connections")
+	flags.StringVar(&o.addresses, "local-range", defaults.addresses, "for --load-balancer local: the addresses that services get, within 127.0.0.0/8")
+	flags.DurationVar(&o.drain, "local-drain", defaults.drain, "for --load-balancer local: how long connections to an endpoint that has gone may go on")
+	flags.DurationVar(&o.checkInterval, "local-check-interval", defaults.checkInterval, "for --load-balancer local: time between two checks that an endpoint accepts connections")
 }
 
 // validate also wants that nothing was set in vain.
 func (o *localOptions) validate(chosen bool) error {
 	if !chosen {
-		defaults := localOptions{addresses: local.DefaultRange().String(), drain: local.DefaultDrain, checkInterval: local.DefaultCheckInterval}
-		if *o != defaults {
+		if *o != defaultLocalOptions() {
 			return errors.New("--local-dial-map, --local-range, --local-drain and --local-check-interval need --load-balancer local")
 		}
 		return nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -21,10 +22,7 @@ import (
 // TestServicesFaults: losing sight is not losing life. A control plane goes, gitfleet is killed, a lease ends, a member leaves.
 func TestServicesFaults(t *testing.T) {
 	w := newWorld(t, 3)
-	commit := w.push("members", map[string]string{"registry.yaml": registry(w.fleet.Members)})
-	provider := []string{"--mcs-api", "--load-balancer", "service", "--local-dial-map", ""}
-	p := w.start(provider...)
-	p.awaitConverged(commit)
+	p := w.startServices(standardServices()...)
 	c := newClusterset(t, w, p, "faults")
 	lost := c.member(1)
 	for i := range 2 {
@@ -40,12 +38,12 @@ func TestServicesFaults(t *testing.T) {
 
 	w.fleet.StopMember(t, lost)
 	p.awaitOutOfReach(lost)
-	marker(c, "while-away")
+	c.marked("while-away", 2)
 	wantSame(t, "a control plane is gone", before, byName(c.slices(2)))
 	p.kill()
-	p = w.start(provider...)
+	p = w.start(standardServices()...)
 	p.awaitOutOfReach(lost)
-	marker(c, "after-a-restart")
+	c.marked("after-a-restart", 2)
 	wantSame(t, "and gitfleet was killed and started", before, byName(c.slices(2)))
 
 	// Killed with everything in reach, and started when it no longer is: the state file does not know.
@@ -53,15 +51,15 @@ func TestServicesFaults(t *testing.T) {
 	p.awaitReached(lost)
 	p.kill()
 	w.fleet.StopMember(t, lost)
-	p = w.start(provider...)
+	p = w.start(standardServices()...)
 	p.awaitOutOfReach(lost)
-	marker(c, "after-both")
+	c.marked("after-both", 2)
 	wantSame(t, "gitfleet was killed before the control plane went", before, byName(c.slices(2)))
 	p.stop()
 
-	p = w.start(append(provider, "--service-lease", "1ms")...)
+	p = w.start(standardServices("--service-lease", "1ms")...)
 	c.awaitEndpoints(2, 0)
-	marker(c, "after-the-lease")
+	c.marked("after-the-lease", 2)
 	alone.awaitEndpoints(2, 1) // the last ones that are known
 	w.fleet.StartMember(t, lost)
 	c.awaitEndpoints(2, 0, 1)
@@ -97,18 +95,6 @@ func wantSame(t *testing.T, when string, before, after map[string]discoveryv1.En
 	}
 }
 
-// marker waits until an export that is made now is imported on the members that are in reach.
-func marker(c *clusterset, name string) {
-	c.t.Helper()
-	c.apply(0, fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: %s, namespace: %s}\nspec: {ports: [{port: 1}]}\n", name, c.ns)+"---\n"+standardExport(c.ns, name, ""))
-	c.await("the marker "+name, func() error {
-		if c.w.get(c.member(2), standardImports, c.ns, name) == nil {
-			return fmt.Errorf("not imported on %s", c.member(2))
-		}
-		return nil
-	})
-}
-
 func (p *process) awaitJoined(member, want string) {
 	p.t.Helper()
 	p.await(member+" is known as "+want, func(r report.Report) error {
@@ -128,10 +114,7 @@ func (p *process) awaitReached(member string)    { p.t.Helper(); p.awaitJoined(m
 // --take-over says that it has ended.
 func TestRivalController(t *testing.T) {
 	w := newWorld(t, 2)
-	commit := w.push("members", map[string]string{"registry.yaml": registry(w.fleet.Members)})
-	flags := []string{"--mcs-api", "--load-balancer", "service", "--local-dial-map", ""}
-	p := w.start(flags...)
-	p.awaitConverged(commit)
+	p := w.startServices(standardServices()...)
 	c := newClusterset(t, w, p, "rivals")
 	c.hello(0, "", tcp)
 	c.share(0, "")
@@ -159,16 +142,19 @@ func TestRivalController(t *testing.T) {
 	marker.share(1, "")
 	marker.awaitImport(1, "another service, on the member without a rival", any1)
 	c.condition(0, standardExports, "Valid", "False", "Theirs")
+	if out := p.output(); !strings.Contains(out, "multi-cluster services of this member are left alone") {
+		t.Errorf("the log does not tell of the other controller:\n%s", out)
+	}
 	c.awaitEndpoints(1, 0)
 	p.stop()
 
-	p = w.start(append(flags, "--take-over")...)
+	p = w.start(standardServices("--take-over")...)
 	c.p = p
 	c.condition(0, standardExports, "Valid", "True", "Valid")
 	p.stop()
-	p = w.start(flags...)
+	p = w.start(standardServices()...)
 	c.p = p
-	p.awaitConverged(commit)
+	p.awaitConverged(w.git(w.tree(), "rev-parse", "HEAD"))
 	if err := c.refused(0, ""); err == nil {
 		t.Error("refused after it was taken over")
 	}
@@ -196,13 +182,10 @@ func TestServicesDualStack(t *testing.T) {
 		t.Skip("needs real API servers")
 	}
 	w := newWorldOn(t, realfleet.StartDualStack(t, 2))
-	commit := w.push("members", map[string]string{"registry.yaml": registry(w.fleet.Members)})
-	p := w.start("--mcs-api", "--load-balancer", "service", "--local-dial-map", "")
-	p.awaitConverged(commit)
+	p := w.startServices(standardServices()...)
 	slice := func(c *clusterset, family, address string) {
 		t.Helper()
-		c.apply(0, fmt.Sprintf("apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: hello-%s, namespace: %s, labels: {kubernetes.io/service-name: hello}}\n"+
-			"addressType: %s\nports: [{name: tcp, port: 4242, protocol: TCP}]\nendpoints: [{addresses: [%q], conditions: {ready: true}}]\n", strings.ToLower(family), c.ns, family, address))
+		c.apply(0, endpointSlice(c.ns, family, "tcp", corev1.ProtocolTCP, 4242, readyEndpoint(address)))
 	}
 	families := func(c *clusterset, i int, want, ready string) {
 		t.Helper()

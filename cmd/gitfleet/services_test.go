@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -10,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
@@ -22,9 +22,7 @@ import (
 // looked at that those go by.
 func TestServices(t *testing.T) {
 	w := newWorld(t, 3)
-	commit := w.push("members", map[string]string{"registry.yaml": registry(w.fleet.Members)})
-	p := w.start("--mcs-api", "--load-balancer", "service", "--local-dial-map", "")
-	p.awaitConverged(commit)
+	p := w.startServices(standardServices()...)
 	for n, story := range []struct {
 		name string
 		run  func(*clusterset)
@@ -328,38 +326,14 @@ func storyOlderVersion(c *clusterset) {
 
 // storyReadiness: endpoints come with the conditions that they have at home.
 func storyReadiness(c *clusterset) {
-	c.apply(0, fmt.Sprintf(`apiVersion: apps/v1
-kind: Deployment
-metadata: {name: hello, namespace: %[1]s}
-spec:
-  selector: {matchLabels: {app: hello}}
-  template:
-    metadata: {labels: {app: hello}}
-    spec: {containers: [{name: web, image: registry.example/does-not-exist:1}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: hello, namespace: %[1]s}
-spec: {selector: {app: hello}, publishNotReadyAddresses: true, ports: [{name: tcp, port: 42}]}
-`, c.ns))
+	c.image = "registry.example/does-not-exist:1"
+	c.hello(0, ", publishNotReadyAddresses: true", tcp)
 	c.share(0, "")
 	c.awaitEndpoints(1, 0) // published, and so ready, though no pod is
 
-	c.apply(2, fmt.Sprintf(`apiVersion: v1
-kind: Service
-metadata: {name: hello, namespace: %[1]s}
-spec: {ports: [{name: tcp, port: 42}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: hello, namespace: %[1]s, labels: {kubernetes.io/service-name: hello}}
-addressType: IPv4
-ports: [{name: tcp, port: 42, protocol: TCP}]
-endpoints:
-- {addresses: [10.253.1.1], conditions: {ready: false, serving: true, terminating: true}}
-- {addresses: [10.253.1.2], conditions: {ready: false, serving: false, terminating: false}}
-- {addresses: [10.253.1.3]}
-`, c.ns))
+	c.apply(2, serviceWithoutSelector(c.ns, "hello", "{name: tcp, port: 42}"))
+	c.apply(2, endpointSlice(c.ns, "IPv4", "tcp", corev1.ProtocolTCP, 42, "{addresses: [10.253.1.1], conditions: {ready: false, serving: true, terminating: true}}",
+		"{addresses: [10.253.1.2], conditions: {ready: false, serving: false, terminating: false}}", "{addresses: [10.253.1.3]}"))
 	c.share(2, "")
 	want := map[string]string{"10.253.1.1": "false true true", "10.253.1.2": "false false false", "10.253.1.3": "true true false"}
 	c.await("conditions", func() error {
@@ -477,20 +451,7 @@ func storyLoadBalancer(c *clusterset) {
 		c.apply(i, export(c.ns, "hello"))
 	}
 	c.apply(0, multiClusterService(c.ns, "hello"))
-	var address string
-	c.await("an address", func() error {
-		u := c.w.get(c.member(0), fleetMultiple, c.ns, "hello")
-		list, _ := json.Marshal(u.Object["status"])
-		var status struct {
-			LoadBalancer struct{ Ingress []struct{ IP string } }
-		}
-		if err := json.Unmarshal(list, &status); err != nil || len(status.LoadBalancer.Ingress) != 1 {
-			return fmt.Errorf("its status is %s (%v)", list, err)
-		}
-		address = status.LoadBalancer.Ingress[0].IP
-		return nil
-	})
-	at := "http://" + strings.Replace(address, "10.", "127.", 1) + ":42"
+	at := "http://" + strings.Replace(c.address(0), "10.", "127.", 1) + ":42"
 	answered := map[string]bool{}
 	c.await("pods of both members behind "+at, func() error {
 		cluster, err := whoAnswers(at)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
+	networkingv1alpha1 "github.com/gitfleet/gitfleet/api/networking/v1alpha1"
 	"github.com/gitfleet/gitfleet/test/realfleet"
 )
 
@@ -34,15 +36,16 @@ var (
 
 // clusterset is a namespace of its own on every member, in which one story plays. Nothing in it comes from Git.
 type clusterset struct {
-	t  *testing.T
-	w  *world
-	p  *process
-	ns string
+	t     *testing.T
+	w     *world
+	p     *process
+	ns    string
+	image string // of hello's pods
 }
 
 func newClusterset(t *testing.T, w *world, p *process, ns string, on ...int) *clusterset {
 	t.Helper()
-	c := &clusterset{t: t, w: w, p: p, ns: ns}
+	c := &clusterset{t: t, w: w, p: p, ns: ns, image: "registry.example/web:1"}
 	for i := range w.fleet.Members {
 		if len(on) == 0 || slices.Contains(on, i) {
 			c.apply(i, namespace(ns))
@@ -57,6 +60,20 @@ func newClusterset(t *testing.T, w *world, p *process, ns string, on ...int) *cl
 		}
 	})
 	return c
+}
+
+// startServices starts gitfleet on members that Git has nothing for.
+func (w *world) startServices(flags ...string) *process {
+	w.t.Helper()
+	commit := w.push("members", map[string]string{"registry.yaml": registry(w.fleet.Members)})
+	p := w.start(flags...)
+	p.awaitConverged(commit)
+	return p
+}
+
+// standardServices are the flags for both dialects and load balancers of the members.
+func standardServices(more ...string) []string {
+	return append([]string{"--mcs-api", "--load-balancer", "service", "--local-dial-map", ""}, more...)
 }
 
 func (c *clusterset) member(i int) string { return c.w.fleet.Members[i] }
@@ -81,13 +98,13 @@ spec:
   selector: {matchLabels: {app: hello}}
   template:
     metadata: {labels: {app: hello}}
-    spec: {containers: [{name: web, image: registry.example/web:1}]}
+    spec: {containers: [{name: web, image: %[4]s}]}
 ---
 apiVersion: v1
 kind: Service
 metadata: {name: hello, namespace: %[1]s, labels: {mine: stays}, annotations: {mine: stays}}
 spec: {selector: {app: hello}, ports: [%[2]s]%[3]s}
-`, c.ns, strings.Join(list, ", "), more))
+`, c.ns, strings.Join(list, ", "), more, c.image))
 }
 
 // share exports hello in the standard's API, with the spec's fields.
@@ -235,18 +252,50 @@ func (c *clusterset) awaitEndpoints(i int, from ...int) {
 	})
 }
 
-// marked waits until an export that is made now is imported everywhere: what was there before has then been seen, too.
-func (c *clusterset) marked(name string) {
+// marked waits until an export that is made now is imported on those members, or on all: what was there before has then been seen, too.
+func (c *clusterset) marked(name string, on ...int) {
 	c.t.Helper()
-	c.apply(0, fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: %s, namespace: %s}\nspec: {ports: [{port: 1}]}\n", name, c.ns)+"---\n"+standardExport(c.ns, name, ""))
-	for i := range c.w.fleet.Members {
+	c.apply(0, serviceWithoutSelector(c.ns, name, "{port: 1}")+"---\n"+standardExport(c.ns, name, ""))
+	for i, member := range c.w.fleet.Members {
+		if len(on) > 0 && !slices.Contains(on, i) {
+			continue
+		}
 		c.await("the marker "+name, func() error {
-			if c.w.get(c.member(i), standardImports, c.ns, name) == nil {
-				return fmt.Errorf("not imported on %s", c.member(i))
+			if c.w.get(member, standardImports, c.ns, name) == nil {
+				return fmt.Errorf("not imported on %s", member)
 			}
 			return nil
 		})
 	}
+}
+
+// address waits until the MultiClusterService hello on member i has one.
+func (c *clusterset) address(i int) string {
+	c.t.Helper()
+	var address string
+	c.await("an address", func() error {
+		s, there := read[networkingv1alpha1.MultiClusterService](c, i, fleetMultiple, "hello")
+		if !there || len(s.Status.LoadBalancer.Ingress) != 1 {
+			return fmt.Errorf("the MultiClusterService is %s", printed(s))
+		}
+		address = s.Status.LoadBalancer.Ingress[0].IP
+		return nil
+	})
+	return address
+}
+
+func serviceWithoutSelector(ns, name, ports string) string {
+	return fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: %s, namespace: %s}\nspec: {ports: [%s]}\n", name, ns, ports)
+}
+
+// endpointSlice is a slice of hello, written by nobody's controller, with one port.
+func endpointSlice(ns, family, port string, protocol corev1.Protocol, number int, endpoints ...string) string {
+	return fmt.Sprintf("apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: hello-%s, namespace: %s, labels: {kubernetes.io/service-name: hello}}\n"+
+		"addressType: %s\nports: [{name: %s, port: %d, protocol: %s}]\nendpoints: [%s]\n", strings.ToLower(family), ns, family, port, number, protocol, strings.Join(endpoints, ", "))
+}
+
+func readyEndpoint(address string) string {
+	return fmt.Sprintf("{addresses: [%q], conditions: {ready: true}}", address)
 }
 
 // ports prints an import's ports, sorted by name.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -20,10 +21,8 @@ import (
 // as long as the endpoint at its other end lives.
 func TestTrafficFaults(t *testing.T) {
 	w := newWorld(t, 3)
-	commit := w.push("members", map[string]string{"registry.yaml": registry(w.fleet.Members)})
 	flags := []string{"--mcs-api", "--local-check-interval", "100ms"}
-	p := w.start(flags...)
-	p.awaitConverged(commit)
+	p := w.startServices(flags...)
 	c := newClusterset(t, w, p, "traffic")
 	var pods []*lonePod
 	for n := range 6 {
@@ -65,7 +64,7 @@ func TestTrafficFaults(t *testing.T) {
 	clients.awaitAnswers("the API is back", pods...)
 	clients.check("the API is back", 0)
 
-	pods[2].kill() // the data path alone: the API goes on saying that it is ready
+	pods[2].Kill() // the data path alone: the API goes on saying that it is ready
 	clients.awaitAnswers("a pod was killed", pods[0], pods[1], pods[3], pods[4], pods[5])
 	clients.check("kill -9 of a pod", askers, pods[2])
 	clients.awaitAnswers("some time later", pods[0], pods[1], pods[3], pods[4], pods[5])
@@ -93,7 +92,7 @@ func TestTrafficFaults(t *testing.T) {
 	p = w.start(flags...)
 	clients.awaitAnswers("gitfleet was killed and started", pods...)
 	clients.forget() // the proxy carried them
-	marker(c, "after-a-kill")
+	c.marked("after-a-kill", 2)
 	wantSame(t, "gitfleet was killed and started", before, byName(c.slices(2)))
 	clients.awaitAnswers("some time later", pods...)
 	clients.check("after gitfleet was killed and started", 0)
@@ -115,7 +114,7 @@ func churn(c *clusterset) {
 	name := func(n int) string { return fmt.Sprintf("churn-%02d", n) }
 	for n := range names {
 		for i := range c.w.fleet.Members {
-			c.apply(i, fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: %s, namespace: %s}\nspec: {ports: [{port: 1}]}\n", name(n), c.ns))
+			c.apply(i, serviceWithoutSelector(c.ns, name(n), "{port: 1}"))
 		}
 	}
 	exported := make([]map[int]bool, len(c.w.fleet.Members)) // by member, then service
@@ -194,18 +193,8 @@ func datagrams(c *clusterset) {
 			_, _ = pod.WriteTo(append([]byte("answer to "), buffer[:n]...), from) // what is lost is asked again
 		}
 	})
-	c.apply(1, fmt.Sprintf(`apiVersion: v1
-kind: Service
-metadata: {name: hello, namespace: %[1]s}
-spec: {ports: [{name: tcp, port: 18490}, {name: udp, port: 18490, protocol: UDP}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: hello, namespace: %[1]s, labels: {kubernetes.io/service-name: hello}}
-addressType: IPv4
-ports: [{name: udp, port: %[2]d, protocol: UDP}]
-endpoints: [{addresses: [10.253.0.9], conditions: {ready: true}}]
-`, c.ns, podPort))
+	c.apply(1, serviceWithoutSelector(c.ns, "hello", "{name: tcp, port: 18490}, {name: udp, port: 18490, protocol: UDP}"))
+	c.apply(1, endpointSlice(c.ns, "IPv4", "udp", corev1.ProtocolUDP, podPort, readyEndpoint("10.253.0.9")))
 	c.share(1, "")
 	client, err := net.Dial("udp4", c.balanced(0))
 	if err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -13,7 +12,10 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/gitfleet/gitfleet/test/realfleet"
+	"github.com/gitfleet/gitfleet/test/tcpserver"
 )
 
 // podPort is where the pods of these tests listen. They are this process's own, so that one can be killed alone.
@@ -21,61 +23,29 @@ const podPort = 18491
 
 // lonePod answers every line with its name, at 127.253.0.n for 10.253.0.n.
 type lonePod struct {
+	*tcpserver.Server
 	name, address string
-	listener      net.Listener
-	work          sync.WaitGroup
-	mu            sync.Mutex
-	conns         map[net.Conn]bool
 }
 
 func startPod(t *testing.T, n int) *lonePod {
 	t.Helper()
-	l, err := net.Listen("tcp4", fmt.Sprintf("127.253.0.%d:%d", n, podPort))
+	p := &lonePod{name: fmt.Sprintf("pod-%d", n), address: fmt.Sprintf("10.253.0.%d", n)}
+	var err error
+	p.Server, err = tcpserver.Listen(fmt.Sprintf("127.253.0.%d:%d", n, podPort), func(conn net.Conn) {
+		for in := bufio.NewReader(conn); ; {
+			if _, err := in.ReadString('\n'); err != nil {
+				return
+			}
+			if _, err := io.WriteString(conn, p.name+"\n"); err != nil {
+				return
+			}
+		}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &lonePod{name: fmt.Sprintf("pod-%d", n), address: fmt.Sprintf("10.253.0.%d", n), listener: l, conns: map[net.Conn]bool{}}
-	p.work.Go(p.serve)
-	t.Cleanup(p.kill)
+	t.Cleanup(p.Kill)
 	return p
-}
-
-func (p *lonePod) serve() {
-	for {
-		conn, err := p.listener.Accept()
-		if err != nil {
-			return // killed
-		}
-		p.mu.Lock()
-		p.conns[conn] = true
-		p.mu.Unlock()
-		p.work.Go(func() {
-			defer conn.Close()
-			for in := bufio.NewReader(conn); ; {
-				if _, err := in.ReadString('\n'); err != nil {
-					break
-				}
-				if _, err := io.WriteString(conn, p.name+"\n"); err != nil {
-					break
-				}
-			}
-			p.mu.Lock()
-			delete(p.conns, conn)
-			p.mu.Unlock()
-		})
-	}
-}
-
-// kill ends the pod as kill -9 does: its connections are reset.
-func (p *lonePod) kill() {
-	p.listener.Close()
-	p.mu.Lock()
-	for conn := range p.conns {
-		conn.(*net.TCPConn).SetLinger(0)
-		conn.Close()
-	}
-	p.mu.Unlock()
-	p.work.Wait()
 }
 
 // crowd is clients of one address: some ask on a connection for each question, the others stay on one as long as it lasts.
@@ -252,35 +222,20 @@ func (c *clusterset) endpoints(i int, pods ...*lonePod) {
 	c.t.Helper()
 	var list []string
 	for _, p := range pods {
-		list = append(list, fmt.Sprintf("{addresses: [%s], conditions: {ready: true}}", p.address))
+		list = append(list, readyEndpoint(p.address))
 	}
-	c.apply(i, fmt.Sprintf("apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: hello, namespace: %s, labels: {kubernetes.io/service-name: hello}}\n"+
-		"addressType: IPv4\nports: [{name: tcp, port: %d, protocol: TCP}]\nendpoints: [%s]\n", c.ns, podPort, strings.Join(list, ", ")))
+	c.apply(i, endpointSlice(c.ns, "IPv4", "tcp", corev1.ProtocolTCP, podPort, list...))
 }
 
-// loneService is hello on member i, without a selector.
+// loneService is hello on member i, with that port and no selector.
 func (c *clusterset) loneService(i int) {
 	c.t.Helper()
-	c.apply(i, fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: hello, namespace: %s}\nspec: {ports: [{name: tcp, port: 18490}]}\n", c.ns))
+	c.apply(i, serviceWithoutSelector(c.ns, "hello", "{name: tcp, port: 18490}"))
 }
 
 // balanced asks for a load balancer of hello on member i and returns where it is reached.
 func (c *clusterset) balanced(i int) string {
 	c.t.Helper()
-	c.apply(i, fmt.Sprintf("apiVersion: networking.fleet.azure.com/v1alpha1\nkind: MultiClusterService\nmetadata: {name: hello, namespace: %s}\nspec: {serviceImport: {name: hello}}\n", c.ns))
-	var at string
-	c.await("an address", func() error {
-		u := c.w.get(c.member(i), fleetMultiple, c.ns, "hello")
-		if u == nil {
-			return errors.New("no MultiClusterService")
-		}
-		ingress := textAt(u, "status", "loadBalancer", "ingress")
-		_, ip, ok := strings.Cut(ingress, "ip:")
-		if !ok {
-			return fmt.Errorf("its ingress is %s", ingress)
-		}
-		at = strings.TrimRight(ip, "]") + ":18490"
-		return nil
-	})
-	return at
+	c.apply(i, multiClusterService(c.ns, "hello"))
+	return c.address(i) + ":18490"
 }

@@ -24,8 +24,8 @@ import (
 
 // A contestant carries connections to the server, in a process of its own, so that what it uses is known.
 type contestant struct {
-	name string
-	addr string // empty when it is not installed
+	name string // with why it is missing, if it is
+	addr string // empty when it is missing
 	pid  int    // 0 for no process: connections go straight to the server
 	stop func() error
 }
@@ -50,7 +50,7 @@ func contestants(ctx context.Context, target netip.AddrPort, streams bool) (all 
 func stopAll(all []contestant) error {
 	var errs []error
 	for _, c := range all {
-		if c.stop != nil {
+		if c.stop != nil { // a missing peer
 			errs = append(errs, c.stop())
 		}
 	}
@@ -157,12 +157,12 @@ stream {
 	})
 }
 
-// startPeer runs binary with a configuration, and waits until it listens. Without the binary it returns a contestant that has no
-// address.
+// startPeer runs binary with a configuration, and waits until it listens. A peer that is not installed, or lacks what it takes, is a
+// contestant without an address.
 func startPeer(ctx context.Context, binary, file string, configure func(listen, dir string) (text string, args []string)) (contestant, error) {
 	path, err := lookPath(binary)
 	if err != nil {
-		return contestant{name: binary}, nil
+		return contestant{name: binary + " (not installed)"}, nil
 	}
 	dir, err := os.MkdirTemp("", "gitfleet-bench-"+binary+"-")
 	if err != nil {
@@ -188,15 +188,21 @@ func startPeer(ctx context.Context, binary, file string, configure func(listen, 
 		_ = cmd.Wait()         // killed, as it should be
 		return os.RemoveAll(dir)
 	}}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := dial(ctx, listen)
-		if err == nil {
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		if conn, err := dial(ctx, listen); err == nil {
 			return c, conn.Close()
 		}
-		if time.Now().After(deadline) {
-			return contestant{}, errors.Join(fmt.Errorf("%s does not listen: %w", binary, err), c.stop(), errors.New(said.String()))
+		select {
+		case <-ctx.Done():
+			return contestant{}, errors.Join(ctx.Err(), c.stop())
+		case <-look.C:
 		}
 	}
+	err = c.stop()
+	why, _, _ := strings.Cut(said.String(), "\n")
+	return contestant{name: fmt.Sprintf("%s (does not run: %s)", binary, why)}, err
 }
 
 // lookPath also looks where servers are kept from people.

@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/gitfleet/gitfleet/test/tcpserver"
 )
 
 const (
@@ -32,45 +33,42 @@ type load struct {
 }
 
 // keepAlive sends requests over a connection that stays.
-func keepAlive() load {
-	return load{"keepalive", "requests", true, func(ctx context.Context, addr string, end time.Time) (done float64, took []time.Duration, err error) {
-		conn, err := dial(ctx, addr)
-		if err != nil {
-			return 0, nil, err
-		}
-		defer conn.Close()
+func keepAlive() load { return load{"keepalive", "requests", true, requests(false)} }
+
+// connect makes a connection for each request.
+func connect() load { return load{"connect", "requests", false, requests(true)} }
+
+// requests sends one request after the other, each on a connection of its own if anew is set.
+func requests(anew bool) func(ctx context.Context, addr string, end time.Time) (float64, []time.Duration, error) {
+	return func(ctx context.Context, addr string, end time.Time) (done float64, took []time.Duration, err error) {
+		var conn net.Conn
+		defer func() {
+			if conn != nil {
+				err = errors.Join(err, conn.Close())
+			}
+		}()
 		buffer := make([]byte, responseSize)
 		for began := time.Now(); ctx.Err() == nil && began.Before(end); {
+			if conn == nil {
+				if conn, err = dial(ctx, addr); err != nil {
+					return 0, nil, err
+				}
+			}
 			if err := exchange(conn, buffer); err != nil {
 				return 0, nil, err
 			}
-			now := time.Now()
-			took = append(took, now.Sub(began))
-			began = now
-		}
-		return float64(len(took)), took, nil
-	}}
-}
-
-// connect makes a connection for each request.
-func connect() load {
-	return load{"connect", "requests", false, func(ctx context.Context, addr string, end time.Time) (done float64, took []time.Duration, err error) {
-		buffer := make([]byte, responseSize)
-		for began := time.Now(); ctx.Err() == nil && began.Before(end); {
-			conn, err := dial(ctx, addr)
-			if err != nil {
-				return 0, nil, err
-			}
-			err = exchange(conn, buffer)
-			if err := errors.Join(err, conn.Close()); err != nil {
-				return 0, nil, err
+			if anew {
+				err, conn = conn.Close(), nil
+				if err != nil {
+					return 0, nil, err
+				}
 			}
 			now := time.Now()
 			took = append(took, now.Sub(began))
 			began = now
 		}
 		return float64(len(took)), took, nil
-	}}
+	}
 }
 
 // bulk sends a stream.
@@ -99,12 +97,12 @@ func proxySuite(l load, connections int, serve func(net.Conn)) suite {
 		names = append(names, name+"-added-p50", name+"-added-p99")
 	}
 	return suite{names: names, measure: func(ctx context.Context, notes *notebook) (err error) {
-		server, err := listen(serve)
+		server, err := tcpserver.Listen("127.0.0.1:0", serve)
 		if err != nil {
 			return err
 		}
-		defer server.close()
-		all, err := contestants(ctx, server.addr(), l.unit != "requests")
+		defer server.Close()
+		all, err := contestants(ctx, server.Addr(), l.unit != "requests")
 		if err != nil {
 			return err
 		}
@@ -139,7 +137,7 @@ func note(notes *notebook, name string, l load, all []contestant, results []resu
 	for i, peer := range all[2:] {
 		if peer.addr == "" {
 			for _, figure := range []string{"-per-core", "-added-p50", "-added-p99"} {
-				notes.absent(name+figure, peer.name+" (not installed)")
+				notes.absent(name+figure, peer.name)
 			}
 			continue
 		}
@@ -230,45 +228,4 @@ func answer(conn net.Conn) {
 // swallow reads until the client goes.
 func swallow(conn net.Conn) {
 	_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, conn, make([]byte, chunkSize))
-}
-
-// A server serves each connection with a function.
-type server struct {
-	listener net.Listener
-	work     sync.WaitGroup
-}
-
-func listen(serve func(net.Conn)) (*server, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	return serveOn(listener, serve), nil
-}
-
-func serveOn(listener net.Listener, serve func(net.Conn)) *server {
-	s := &server{listener: listener}
-	s.work.Go(func() {
-		for {
-			conn, err := s.listener.Accept()
-			if err != nil {
-				return // closed
-			}
-			s.work.Go(func() {
-				defer conn.Close()
-				serve(conn)
-			})
-		}
-	})
-	return s
-}
-
-func (s *server) addr() netip.AddrPort {
-	return s.listener.Addr().(*net.TCPAddr).AddrPort()
-}
-
-// close stops the server. Its clients must have gone.
-func (s *server) close() {
-	_ = s.listener.Close()
-	s.work.Wait()
 }

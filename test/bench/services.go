@@ -10,9 +10,12 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/gitfleet/gitfleet/test/tcpserver"
 )
 
 const (
@@ -203,41 +206,21 @@ func (v *serviceWorld) balance(ctx context.Context, name string) (string, error)
 	return at, err
 }
 
-// pod says its address on every connection, at 127.251.0.n for 10.251.0.n, until it dies.
+// pod says its address on every connection, at 127.251.0.n for 10.251.0.n, until it is killed.
 type pod struct {
+	*tcpserver.Server
 	address string
-	server  *server
-	dead    chan struct{}
 }
 
 func startPod(n int) (*pod, error) {
-	l, err := net.Listen("tcp4", fmt.Sprintf("127.251.0.%d:%d", n, podPort))
-	if err != nil {
-		return nil, err
-	}
-	p := &pod{address: fmt.Sprintf("10.251.0.%d", n), dead: make(chan struct{})}
-	p.server = serveOn(l, func(conn net.Conn) {
-		gone := make(chan struct{})
-		go func() { // a connection ends with its client, or with the pod
-			select {
-			case <-p.dead:
-				_ = conn.(*net.TCPConn).SetLinger(0)
-				_ = conn.Close()
-			case <-gone:
-			}
-		}()
-		defer close(gone)
+	p := &pod{address: fmt.Sprintf("10.251.0.%d", n)}
+	var err error
+	p.Server, err = tcpserver.Listen(fmt.Sprintf("127.251.0.%d:%d", n, podPort), func(conn net.Conn) {
 		if _, err := io.ReadFull(conn, make([]byte, 1)); err == nil {
 			_, _ = io.WriteString(conn, p.address) // the client sees what does not arrive
 		}
 	})
-	return p, nil
-}
-
-// die ends the pod as a kill does: its connections are reset, and nothing listens there any more.
-func (p *pod) die() {
-	close(p.dead)
-	p.server.close()
+	return p, err
 }
 
 // request returns which pod answers.
@@ -280,40 +263,13 @@ func (v *serviceWorld) measureReady(ctx context.Context, addr string, notes *not
 		return err
 	}
 	defer watch.close()
-	source := slicePath(v.namespace) + "/web"
 	var traffic, imported, limit []float64
 	for n := range readySamples {
-		p, err := startPod(n + 1)
+		s, err := v.becomeReady(ctx, addr, n+1, watch)
 		if err != nil {
 			return err
 		}
-		answered := make(chan error, 1)
-		var accepted time.Time
-		sent := time.Now()
-		go func() {
-			var err error
-			accepted, err = awaitAnswer(ctx, addr, p.address)
-			answered <- err
-		}()
-		if err := v.putSlice(ctx, "web", p.address); err != nil {
-			return err
-		}
-		var atSource, elsewhere time.Time
-		_, err = watch.await(ctx, func(e seen) bool {
-			switch {
-			case !slices.Contains(e.ready, p.address):
-			case e.path == source:
-				atSource = e.at
-			case e.member == v.clients[1].member:
-				elsewhere = e.at
-			}
-			return !atSource.IsZero() && !elsewhere.IsZero()
-		})
-		if err := errors.Join(err, <-answered); err != nil {
-			return err
-		}
-		p.die()
-		traffic, imported, limit = append(traffic, float64(accepted.Sub(sent))), append(imported, float64(elsewhere.Sub(sent))), append(limit, float64(atSource.Sub(sent)))
+		traffic, imported, limit = append(traffic, float64(s.traffic)), append(imported, float64(s.imported)), append(limit, float64(s.bare))
 	}
 	for name, q := range map[string]float64{"-p50": 0.5, "-p99": 0.99} {
 		bare := time.Duration(quantile(limit, q))
@@ -325,53 +281,51 @@ func (v *serviceWorld) measureReady(ctx context.Context, addr string, notes *not
 	return nil
 }
 
-// measureDeath kills one of two endpoints while clients ask all the time. Half a second later it is not ready any more, as a kubelet
-// would have noticed. What counts is the end of the last request that failed; 0 when none did.
+// readiness is how long after an endpoint was said to be ready each of these saw it.
+type readiness struct{ traffic, imported, bare time.Duration }
+
+// becomeReady makes pod n the only endpoint.
+func (v *serviceWorld) becomeReady(ctx context.Context, addr string, n int, watch *watching) (readiness, error) {
+	p, err := startPod(n)
+	if err != nil {
+		return readiness{}, err
+	}
+	defer p.Kill()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answered := make(chan error, 1)
+	var accepted time.Time
+	sent := time.Now()
+	go func() {
+		var err error
+		accepted, err = awaitAnswer(ctx, addr, p.address)
+		answered <- err
+	}()
+	if err := v.putSlice(ctx, "web", p.address); err != nil {
+		cancel()
+		<-answered
+		return readiness{}, err
+	}
+	var atSource, elsewhere time.Time
+	_, err = watch.await(ctx, func(e seen) bool {
+		switch {
+		case !slices.Contains(e.ready, p.address):
+		case e.path == slicePath(v.namespace)+"/web":
+			atSource = e.at
+		case e.member == v.clients[1].member:
+			elsewhere = e.at
+		}
+		return !atSource.IsZero() && !elsewhere.IsZero()
+	})
+	err = errors.Join(err, <-answered)
+	return readiness{accepted.Sub(sent), elsewhere.Sub(sent), atSource.Sub(sent)}, err
+}
+
+// measureDeath kills one of two endpoints while clients ask all the time, again and again.
 func (v *serviceWorld) measureDeath(ctx context.Context, addr string, notes *notebook) error {
-	const noticed = 500 * time.Millisecond
 	var took []float64
 	for range deathSamples {
-		stays, err := startPod(201)
-		if err != nil {
-			return err
-		}
-		dies, err := startPod(202)
-		if err != nil {
-			return err
-		}
-		if err := v.putSlice(ctx, "web", stays.address, dies.address); err != nil {
-			return err
-		}
-		for _, p := range []*pod{stays, dies} {
-			if _, err := awaitAnswer(ctx, addr, p.address); err != nil {
-				return err
-			}
-		}
-		died := time.Now()
-		dies.die()
-		failures := make(chan time.Time, 1<<16)
-		clients, within := errgroup.WithContext(ctx)
-		for range 8 {
-			clients.Go(func() error {
-				for time.Since(died) < 2*noticed && within.Err() == nil {
-					if _, err := request(within, addr); err != nil && len(failures) < cap(failures) {
-						failures <- time.Now()
-					}
-				}
-				return nil
-			})
-		}
-		select {
-		case <-time.After(noticed):
-		case <-ctx.Done():
-		}
-		err = errors.Join(v.putSlice(ctx, "web", stays.address), clients.Wait())
-		close(failures)
-		var last time.Duration
-		for at := range failures {
-			last = max(last, at.Sub(died))
-		}
-		stays.die()
+		last, err := v.dieUnderLoad(ctx, addr)
 		if err != nil {
 			return err
 		}
@@ -380,6 +334,52 @@ func (v *serviceWorld) measureDeath(ctx context.Context, addr string, notes *not
 	notes.addGoal("service-death-to-last-failure-p50", time.Duration(quantile(took, 0.5)), deathGoal)
 	notes.addGoal("service-death-to-last-failure-p99", time.Duration(quantile(took, 0.99)), deathGoal)
 	return nil
+}
+
+// dieUnderLoad returns when the last request failed after an endpoint was killed; 0 when none did. Half a second after its death it is not
+// ready any more, as a kubelet would have noticed.
+func (v *serviceWorld) dieUnderLoad(ctx context.Context, addr string) (last time.Duration, err error) {
+	const noticed = 500 * time.Millisecond
+	stays, err := startPod(201)
+	if err != nil {
+		return 0, err
+	}
+	defer stays.Kill()
+	dies, err := startPod(202)
+	if err != nil {
+		return 0, err
+	}
+	defer dies.Kill()
+	if err := v.putSlice(ctx, "web", stays.address, dies.address); err != nil {
+		return 0, err
+	}
+	for _, p := range []*pod{stays, dies} {
+		if _, err := awaitAnswer(ctx, addr, p.address); err != nil {
+			return 0, err
+		}
+	}
+	died := time.Now()
+	dies.Kill()
+	var mu sync.Mutex
+	clients, within := errgroup.WithContext(ctx)
+	for range 8 {
+		clients.Go(func() error {
+			for time.Since(died) < 2*noticed && within.Err() == nil {
+				if _, err := request(within, addr); err != nil {
+					mu.Lock()
+					last = max(last, time.Since(died))
+					mu.Unlock()
+				}
+			}
+			return nil
+		})
+	}
+	select {
+	case <-time.After(noticed):
+	case <-ctx.Done():
+	}
+	err = errors.Join(v.putSlice(ctx, "web", stays.address), clients.Wait(), ctx.Err())
+	return last, err
 }
 
 // awaitImported waits until every endpoint is imported on the second member.
