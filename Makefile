@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: build demo demo-check test mutants check bench generate clean help
+.PHONY: build demo demo-check demo-azure test mutants check bench generate clean help
 
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 BENCH ?= .
@@ -46,6 +46,10 @@ demo: build bin-demo
 ## demo-check: the same with every step asserted, then a second repository; exits 0 or 1
 demo-check: build bin-demo
 	@exec bin/demo -check
+
+## demo-azure: the tutorial with load balancers of a simulated Azure; stays up until Ctrl-C [CHECK=-check exits 0 or 1]
+demo-azure: build bin-demo
+	@exec bin/demo -azure $(CHECK)
 
 ## test: every test with the race detector, on real API servers
 test: build

@@ -60,17 +60,6 @@ func deniedErr(w *Watch) error {
 	return nil
 }
 
-func (s *Session) watchNodes() *Watch {
-	w := s.newWatch(WatchSpec{
-		Key: "fleet/nodes", Resource: schema.GroupVersionResource{Version: "v1", Resource: "nodes"},
-		Reduce: func(u *unstructured.Unstructured) any {
-			return nodeSize{shareOf(u.Object, "status", "capacity"), shareOf(u.Object, "status", "allocatable")}
-		},
-	})
-	w.builtin = true
-	return w
-}
-
 // watchPods starts watching the pods, unless they are watched already.
 func (s *Session) watchPods() *Watch {
 	return s.watch(WatchSpec{
@@ -129,8 +118,8 @@ func (s share) amount() Amount {
 
 func sumNodes(nodes map[objectKey]any) any {
 	var total nodeSize
-	for _, node := range nodes {
-		size := node.(nodeSize)
+	for _, kept := range nodes {
+		size := kept.(node).nodeSize
 		total.capacity, total.allocatable = total.capacity.plus(size.capacity), total.allocatable.plus(size.allocatable)
 	}
 	return total

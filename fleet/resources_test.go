@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -102,11 +103,11 @@ func TestHeartbeats(t *testing.T) {
 	beat.SetResourceVersion("2")
 	status := beat.Object["status"].(map[string]any)
 	status["conditions"] = []any{map[string]any{"type": "Ready", "lastHeartbeatTime": "2026-01-02T03:04:05Z"}}
-	if reduce(node) != reduce(beat) {
+	if !reflect.DeepEqual(reduce(node), reduce(beat)) {
 		t.Errorf("kept %v, then %v", reduce(node), reduce(beat))
 	}
 	status["allocatable"] = map[string]any{"cpu": "1"}
-	if reduce(node) == reduce(beat) {
+	if reflect.DeepEqual(reduce(node), reduce(beat)) {
 		t.Error("a node that shrinks is no change")
 	}
 }
@@ -135,7 +136,7 @@ func TestAvailable(t *testing.T) {
 		t.Errorf("before anything was listed: %t, %+v", known, r)
 	}
 	size := share{1000, 1 << 30}
-	s.nodes.replace(map[objectKey]any{{name: "n1"}: nodeSize{size, size}}, 1)
+	s.nodes.replace(map[objectKey]any{{name: "n1"}: node{nodeSize: nodeSize{size, size}}}, 1)
 	if r, known := s.Resources(); !known || r.Available != nil {
 		t.Errorf("before the pods were listed: %t, %+v", known, r)
 	}

@@ -43,6 +43,19 @@ type Observed struct {
 	Services   []Service
 	Derived    []DerivedService
 	Slices     []ImportedSlice // only while some member was not seen since the start
+	Nodes      []Node          // sorted by name; none while they are not known
+
+	// Labels and Annotations are those of the MemberCluster: what the repository says of the member, not the member itself.
+	Labels, Annotations map[string]string
+}
+
+// Node is what a load balancer that reaches nodes needs of one.
+type Node struct {
+	Name      string
+	Addresses []netip.Addr // internal ones, in the node's order
+	// Excluded tells that load balancers are to pass it over: the label node.kubernetes.io/exclude-from-external-load-balancers, or
+	// that an autoscaler is about to take it away. A node that is not ready is for health probes to find out (KEP-3458).
+	Excluded bool
 }
 
 // ImportedSlice is an EndpointSlice that gitfleet wrote on a member, as it stands there: the memory of what another member
@@ -174,6 +187,12 @@ type DerivedService struct {
 	Deleting   bool
 	ClusterIPs []netip.Addr // in the order of the cluster's families; empty until it has them
 	Ingress    []string     // status.loadBalancer.ingress: addresses or host names
+
+	// Balancer tells that it stands for a load balancer. Only then the following are of use.
+	Balancer            bool
+	Ports               []Port
+	NodePorts           []int32 // by the index of Ports; 0 where a port has none
+	HealthCheckNodePort int32   // 0 for none
 }
 
 // Service is one MultiClusterService as it stands on a member.
@@ -209,6 +228,7 @@ type LoadBalancer struct {
 	Member    string // whose it is; empty when the fleet shares it
 	Namespace string
 	Name      string
+	Import    Key      // the service behind it
 	Clusters  []string // members holding a MultiClusterService of this name, sorted
 	Internal  bool     // no public address: see Service annotations
 	Ports     []Port   // sorted
@@ -219,6 +239,13 @@ type LoadBalancer struct {
 
 	// Given is where Member's own load balancer for it is reached, as addresses or names; only for providers that ask members for one.
 	Given []string
+
+	// Sites are the clusters behind it, sorted, for providers whose load balancers reach nodes instead of pods, who fill it in.
+	Sites []Site
+
+	// LocalTraffic tells that all exporters want clients to reach pods on the node that they came to only, which leaves the
+	// client's address as it is (externalTrafficPolicy: Local).
+	LocalTraffic bool
 
 	// ClientAffinity is how long a client address that has connected goes to the same endpoint, counted from its last new
 	// connection (sessionAffinity: ClientIP). 0 is none.
@@ -233,6 +260,13 @@ type LoadBalancer struct {
 // Key returns what identifies lb.
 func (lb LoadBalancer) Key() LoadBalancerKey {
 	return LoadBalancerKey{Member: lb.Member, Key: Key{Namespace: lb.Namespace, Name: lb.Name}}
+}
+
+// Site is one cluster behind a load balancer that reaches nodes.
+type Site struct {
+	Member
+	Endpoints int             // how many of the load balancer's endpoints, each counted once, are there
+	Service   *DerivedService // that takes in the traffic there; nil while it does not stand
 }
 
 // Backend is one endpoint behind one port of a load balancer.

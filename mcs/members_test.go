@@ -221,6 +221,7 @@ func TestPerMember(t *testing.T) {
 	r := Resolve(observed, Terms{Properties: Properties{PerMember: true}}, now)
 	want := []LoadBalancer{{Member: "m1", Clusters: []string{"m1"}}, {Member: "m2", Clusters: []string{"m2"}, Internal: true, Annotations: internal}}
 	for i := range want {
+		want[i].Import = Key{Namespace: "shop", Name: "web"}
 		want[i].Namespace, want[i].Name, want[i].Ports = "shop", "web", []Port{{"http", "TCP", "", 80}}
 		want[i].Backends = []Backend{{Cluster: "m1", Port: "http", Target: netip.MustParseAddrPort("10.1.0.2:8000")}}
 	}

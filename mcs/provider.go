@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gitfleet/gitfleet/render"
 )
@@ -41,6 +42,11 @@ type Properties struct {
 	// Probes tells that load balancers find out for themselves which backends answer. Then a member that is out of sight
 	// keeps its backends, whatever its lease.
 	Probes bool
+	// Announces tells that members learn from gitfleet where load balancers are reached: the statuses of the Services that stand
+	// for them there are what Frontend.Announcements say.
+	Announces bool
+	// Refresh is how often what is in place is listed anew, as others may have changed it; 0 is never.
+	Refresh time.Duration
 }
 
 // State is every load balancer that a provider has in place.
@@ -50,6 +56,7 @@ type State map[LoadBalancerKey]Installed
 type Installed struct {
 	LoadBalancer LoadBalancer
 	Frontend     Frontend
+	Detail       any // what only the provider itself understands of it, for its Plan; immutable
 }
 
 // Frontend is where clients reach a load balancer.
@@ -58,6 +65,19 @@ type Frontend struct {
 	Hostnames []string // of load balancers that have names in place of addresses
 	Problems  []string // for a person, sorted: what is not served, why, and the remedy
 	Retry     bool     // trying again without any change may solve a problem
+	// After is how long to wait before it is tried again: what was begun is then further. 0 leaves that to the caller.
+	After time.Duration
+	// Announcements tell members where it is reached, of providers that announce: a Service that is not named is told of nothing.
+	Announcements []Announcement
+	// Undecided is the name of Services whose statuses are left as they are until it is known what is asked for.
+	Undecided Key
+}
+
+// Announcement is what one Service on a member is to show as the addresses of its load balancer.
+type Announcement struct {
+	Cluster   string
+	Service   Key
+	Addresses []netip.Addr
 }
 
 // Action is what happens to one load balancer, as a word that is printed.
@@ -95,7 +115,7 @@ func Difference(r Resolution, in State) Plan {
 			p.Changes = append(p.Changes, Change{Create, lb, "new"})
 			continue
 		}
-		if reason := lb.differenceFrom(have.LoadBalancer); reason != "" {
+		if reason := lb.DifferenceFrom(have.LoadBalancer); reason != "" {
 			p.Changes = append(p.Changes, Change{Update, lb, reason})
 		} else if have.Frontend.Retry {
 			p.Changes = append(p.Changes, Change{Update, lb, "retry: " + strings.Join(have.Frontend.Problems, "; ")})
@@ -110,8 +130,9 @@ func Difference(r Resolution, in State) Plan {
 	return p
 }
 
-// differenceFrom says what makes lb differ from have, or "". Previous is not compared: it is a consequence.
-func (lb LoadBalancer) differenceFrom(have LoadBalancer) string {
+// DifferenceFrom says what makes lb differ from have, or "". Previous is not compared: it is a consequence. Neither are the Sites:
+// what they come to is their provider's affair.
+func (lb LoadBalancer) DifferenceFrom(have LoadBalancer) string {
 	var reasons []string
 	switch {
 	case lb.Internal && !have.Internal:
@@ -133,6 +154,12 @@ func (lb LoadBalancer) differenceFrom(have LoadBalancer) string {
 	}
 	if !maps.Equal(lb.Weights, have.Weights) {
 		reasons = append(reasons, "weights change")
+	}
+	if lb.Import != have.Import {
+		reasons = append(reasons, "stands for "+lb.Import.String())
+	}
+	if lb.LocalTraffic != have.LocalTraffic {
+		reasons = append(reasons, "external traffic policy changes")
 	}
 	added, removed := subtract(lb.Backends, have.Backends), subtract(have.Backends, lb.Backends)
 	if added+removed > 0 {

@@ -31,6 +31,9 @@ type Resolution struct {
 	Leases []Lease
 	Wake   time.Time // when the next lease ends; zero when none does
 
+	// Members are the members by name, as far as load balancers may need to know them.
+	Members map[string]Member
+
 	terms         Terms
 	derived       map[string]map[Key]DerivedService // by cluster
 	memberImports []MemberImport                    // as they stand on synced members, for Statuses
@@ -113,10 +116,11 @@ type Resolver struct {
 func (k *Resolver) Resolve(observed []Observed, terms Terms, now time.Time) Resolution {
 	observed = slices.Clone(observed)
 	slices.SortFunc(observed, func(a, b Observed) int { return cmp.Compare(a.Cluster, b.Cluster) })
-	r := Resolution{Objects: map[string][]render.Object{}, terms: terms, derived: map[string]map[Key]DerivedService{}}
+	r := Resolution{Objects: map[string][]render.Object{}, Members: map[string]Member{}, terms: terms, derived: map[string]map[Key]DerivedService{}}
 	r.findRivals(observed)
 	for _, o := range observed {
 		r.noteDerived(o)
+		r.Members[o.Cluster] = Member{Name: o.Cluster, Labels: o.Labels, Annotations: o.Annotations, Nodes: o.Nodes}
 		if !o.Synced {
 			r.Unsynced = append(r.Unsynced, o.Cluster)
 		}
@@ -132,6 +136,13 @@ func (k *Resolver) Resolve(observed []Observed, terms Terms, now time.Time) Reso
 	return r
 }
 
+// Member is one cluster of the fleet.
+type Member struct {
+	Name                string
+	Labels, Annotations map[string]string // of its MemberCluster
+	Nodes               []Node            // the last that were seen; none while they are not known
+}
+
 func (r *Resolution) noteDerived(o Observed) {
 	for _, d := range o.Derived {
 		if r.derived[o.Cluster] == nil {
@@ -145,6 +156,17 @@ func (r *Resolution) noteDerived(o Observed) {
 func (r Resolution) Derived(cluster string, key Key) (DerivedService, bool) {
 	d, ok := r.derived[cluster][key]
 	return d, ok
+}
+
+// Balancers returns the Services that stand for load balancers on a member, by namespace and name.
+func (r Resolution) Balancers(cluster string) []DerivedService {
+	var out []DerivedService
+	for _, key := range sortedKeys(r.derived[cluster]) {
+		if d := r.derived[cluster][key]; d.Balancer {
+			out = append(out, d)
+		}
+	}
+	return out
 }
 
 func (r *Resolution) resolveExports(observed []Observed) {

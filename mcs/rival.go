@@ -59,6 +59,20 @@ func (r *Resolution) writable(cluster string) bool {
 	return !rival && !r.anyUnsynced([]string{cluster})
 }
 
+// Abandoned tells that a load balancer for which clusters asked is asked for by none of them now, if it is not among LoadBalancers:
+// all of them can be seen. Where it is not known who asked, clusters is empty, and all members must be.
+func (r Resolution) Abandoned(clusters []string) bool {
+	if len(clusters) == 0 {
+		return len(r.Unsynced) == 0 && len(r.Rivals) == 0
+	}
+	return r.allWritable(clusters)
+}
+
+// Asked tells whether a MultiClusterService of that name stands on some member, whether or not there is anything behind it.
+func (r Resolution) Asked(key Key) bool {
+	return slices.ContainsFunc(r.Services, func(v ServiceVerdict) bool { return v.Key() == key })
+}
+
 // allWritable is false when one of clusters may ask for what it cannot be seen to ask for. One that left the fleet asks for nothing.
 func (r *Resolution) allWritable(clusters []string) bool {
 	return !slices.ContainsFunc(clusters, func(c string) bool { return !r.writable(c) })

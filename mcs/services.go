@@ -116,10 +116,11 @@ func judgeService(s, decider Service, imports map[Key]Import) Verdict {
 // balance returns the load balancer of decider, in front of i. Backends are of one family, as a pod of a dual-stack cluster
 // shows up once in each and would get twice its share: IPv4, unless i has no such family, when there is any of it.
 func (r *Resolution) balance(decider Service, same []ServiceVerdict, i Import) LoadBalancer {
-	lb := LoadBalancer{Member: r.loadBalancerKey(decider).Member, Namespace: decider.Namespace, Name: decider.Name, Ports: i.Ports,
+	lb := LoadBalancer{Member: r.loadBalancerKey(decider).Member, Namespace: decider.Namespace, Name: decider.Name, Import: i.Key(), Ports: i.Ports,
 		Annotations: decider.Annotations, Weights: i.Weights}
 	lb.Internal, _ = internal(decider.Annotations)
 	lb.ClientAffinity = i.clientAffinity()
+	lb.LocalTraffic = r.localTraffic(i)
 	for _, s := range same {
 		lb.Clusters = append(lb.Clusters, s.Cluster)
 	}
@@ -130,6 +131,20 @@ func (r *Resolution) balance(decider Service, same []ServiceVerdict, i Import) L
 		lb.Backends = slices.DeleteFunc(lb.Backends, func(b Backend) bool { return b.is4() != prefer4 })
 	}
 	return lb
+}
+
+// localTraffic tells whether every exporter of i wants its clients to stay on the node that they came to.
+func (r *Resolution) localTraffic(i Import) bool {
+	local := false
+	for _, v := range r.Exports {
+		if v.TakesPart && v.Key() == i.Key() {
+			if v.Service.ExternalTrafficPolicy != corev1.ServiceExternalTrafficPolicyLocal {
+				return false
+			}
+			local = true
+		}
+	}
+	return local
 }
 
 // clientAffinity is how long clients stay with an endpoint; 0 when the exporters do not ask for it.

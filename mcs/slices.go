@@ -36,6 +36,8 @@ type SliceTarget struct {
 	Owner Owner
 	// Imported tells that they are the slices of a ServiceImport, which DNS servers and gateways find by the standard's labels.
 	Imported bool
+	// From leaves out the endpoints of all clusters but one; empty takes all.
+	From string
 }
 
 // Owner is an object on the same member and in the same namespace as what it owns.
@@ -167,6 +169,9 @@ func endpointFields(e ImportedEndpoint, conditions map[[3]bool]map[string]any) m
 func sliceObjects(key Key, parts []part, to SliceTarget) []render.Object {
 	out := make([]render.Object, 0, len(parts))
 	for _, p := range parts {
+		if to.From != "" && to.From != p.cluster {
+			continue
+		}
 		labels := map[string]any{discoveryv1.LabelManagedBy: ManagedBy}
 		if to.Service != "" {
 			labels[discoveryv1.LabelServiceName] = to.Service

@@ -53,10 +53,49 @@ func (r Resolution) Statuses(in State, now time.Time) []StatusWrite {
 			out = append(out, w)
 		}
 	}
+	out = append(out, r.announcements(in)...)
 	slices.SortFunc(out, func(a, b StatusWrite) int {
 		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.GVK.Kind, b.GVK.Kind),
 			cmp.Compare(a.GVK.Group, b.GVK.Group), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
+	return out
+}
+
+// announcements are the statuses of Services that stand for load balancers, where these are told by gitfleet. While nobody knows
+// what is in place nothing is told.
+func (r Resolution) announcements(in State) []StatusWrite {
+	if !r.terms.Announces || in == nil {
+		return nil
+	}
+	told := map[string]map[Key][]netip.Addr{} // by cluster
+	undecided := map[Key]bool{}
+	for _, installed := range in {
+		undecided[installed.Frontend.Undecided] = true
+		for _, a := range installed.Frontend.Announcements {
+			if told[a.Cluster] == nil {
+				told[a.Cluster] = map[Key][]netip.Addr{}
+			}
+			told[a.Cluster][a.Service] = a.Addresses
+		}
+	}
+	var out []StatusWrite
+	for cluster := range r.derived {
+		if !r.writable(cluster) {
+			continue
+		}
+		for _, d := range r.Balancers(cluster) {
+			key := Key{Namespace: d.Namespace, Name: d.Name}
+			want := told[cluster][key]
+			if d.Deleting || undecided[key] || slices.EqualFunc(want, d.Ingress, func(a netip.Addr, text string) bool { return a.String() == text }) {
+				continue
+			}
+			status := corev1.ServiceStatus{}
+			for _, a := range want {
+				status.LoadBalancer.Ingress = append(status.LoadBalancer.Ingress, corev1.LoadBalancerIngress{IP: a.String(), IPMode: new(corev1.LoadBalancerIPModeVIP)})
+			}
+			out = append(out, StatusWrite{cluster, corev1.SchemeGroupVersion.WithKind("Service"), d.Namespace, d.Name, status})
+		}
+	}
 	return out
 }
 

@@ -29,7 +29,7 @@ func (l *Loop) converged(r report.Report) bool {
 			return false
 		}
 	}
-	return !l.services.provide.running && l.services.err == nil && r.Removing == 0 && r.Confirm == nil
+	return !l.services.provide.running && !l.services.unfinished && l.services.err == nil && r.Removing == 0 && r.Confirm == nil
 }
 
 // terminating names the object of ours that has been being deleted for longest, what it waits for, and counts the others;

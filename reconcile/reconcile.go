@@ -269,6 +269,9 @@ func (l *Loop) due() (first time.Time, ok bool) {
 		consider(l.started.Add(acquaintance))
 	}
 	consider(l.services.resolution.Wake)
+	if !l.services.provide.running && !l.services.relist.IsZero() {
+		consider(later(l.services.relist, l.services.provide.retryAt))
+	}
 	if l.schedule.pending != "" {
 		consider(l.acquaintedBy())
 	}

@@ -20,6 +20,8 @@ type services struct {
 	state      mcs.State // what the provider has in place; nil until it was asked
 	tried      mcs.Plan  // what was last applied
 	provide    worker
+	unfinished bool      // something was begun that is not in place yet
+	relist     time.Time // when state is to be asked for anew; zero for never
 	err        error // why the provider failed as a whole
 }
 
@@ -111,6 +113,9 @@ func (l *Loop) servicesDue(now time.Time) bool {
 	if wake := l.services.resolution.Wake; !wake.IsZero() && !now.Before(wake) {
 		return true
 	}
+	if at := l.services.relist; !at.IsZero() && !now.Before(at) && l.services.provide.ready(now) {
+		return true
+	}
 	due := func(w *worker) bool { return !w.retryAt.IsZero() && w.ready(now) }
 	if due(&l.services.provide) {
 		return true
@@ -139,6 +144,9 @@ func (l *Loop) lastKnown(m *member) mcs.Observed {
 		}
 	}
 	o.Cluster = m.name // also of a member that could not be opened: it is there, only unseen
+	if i := slices.IndexFunc(l.wish.Members, func(r render.Member) bool { return r.Name == m.name }); i >= 0 {
+		o.Labels, o.Annotations = l.wish.Members[i].Labels, l.wish.Members[i].Annotations
+	}
 	return o
 }
 
@@ -155,12 +163,12 @@ func (l *Loop) startProvider(ctx context.Context, now time.Time) {
 	if l.opt.Provider == nil || s.provide.running {
 		return
 	}
-	if s.state == nil {
+	if s.state == nil || !s.relist.IsZero() && !now.Before(s.relist) {
 		if s.provide.ready(now) {
 			start(ctx, l, &s.provide, func(ctx context.Context) provided {
 				state, err := l.opt.Provider.List(ctx)
 				return provided{state, err}
-			}, func(p provided) { l.provided(ctx, p) })
+			}, func(p provided) { l.listed(ctx, p) })
 		}
 		return
 	}
@@ -180,6 +188,14 @@ func (l *Loop) startProvider(ctx context.Context, now time.Time) {
 	}, func(p provided) { l.provided(ctx, p) })
 }
 
+// listed folds what the provider has in place.
+func (l *Loop) listed(ctx context.Context, p provided) {
+	if every := l.opt.Provider.Properties().Refresh; every > 0 && p.err == nil {
+		l.services.relist = time.Now().Add(every)
+	}
+	l.provided(ctx, p)
+}
+
 // provided folds an answer of the provider.
 func (l *Loop) provided(ctx context.Context, p provided) {
 	s := &l.services
@@ -193,13 +209,27 @@ func (l *Loop) provided(ctx context.Context, p provided) {
 		return
 	}
 	s.state, s.err = p.state, nil
+	now := time.Now()
+	var after time.Duration
+	failed := false
 	for _, installed := range p.state {
-		if installed.Frontend.Retry {
-			s.provide.failed(time.Now())
-			return
+		switch f := installed.Frontend; {
+		case f.Retry && f.After > 0 && (after == 0 || f.After < after):
+			after = f.After
+		case f.Retry && f.After == 0:
+			failed = true
 		}
 	}
-	s.provide.succeeded()
+	s.unfinished = after > 0
+	switch {
+	case after > 0:
+		s.provide.succeeded()
+		s.provide.retryAt = now.Add(after)
+	case failed:
+		s.provide.failed(now)
+	default:
+		s.provide.succeeded()
+	}
 }
 
 // settle is how long a member may take to show a status that was written, before it is written again. It also damps a

@@ -34,6 +34,7 @@ type runOptions struct {
 	serviceLease  time.Duration
 	mcsAPI        bool
 	local         localOptions
+	azure         azureOptions
 	serving       servingOptions
 	forge         forgeOptions
 	stateDir      string
@@ -59,7 +60,7 @@ func (o *repositoryOptions) addFlags(cmd *cobra.Command, ref string) {
 }
 
 // The values of --load-balancer.
-const loadBalancerNone, loadBalancerService, loadBalancerLocal = "none", "service", "local"
+const loadBalancerNone, loadBalancerService, loadBalancerAzure, loadBalancerLocal = "none", "service", "azure", "local"
 
 func newRun() *cobra.Command {
 	var o runOptions
@@ -86,10 +87,11 @@ context of the same name in the files or directories given by --kubeconfig. No k
 	flags.StringArrayVar(&o.kubeconfigs, "kubeconfig", nil, "kubeconfig file, or directory of them, with a context for each member; may be given again")
 	flags.StringVar(&o.hubKubeconfig, "hub-kubeconfig", "", "kubeconfig of a cluster to publish status in (optional)")
 	flags.StringVar(&o.hubContext, "hub-context", "", "context in --hub-kubeconfig (default its current one)")
-	flags.StringVar(&o.loadBalancer, "load-balancer", loadBalancerService, "what serves MultiClusterServices: service for a Service of type LoadBalancer in the member that asks, local for a proxy on this machine, or none")
+	flags.StringVar(&o.loadBalancer, "load-balancer", loadBalancerService, "what serves MultiClusterServices: service for a Service of type LoadBalancer in the member that asks, azure for load balancers of Azure that belong to the fleet, local for a proxy on this machine, or none")
 	flags.DurationVar(&o.serviceLease, "service-lease", 15*time.Minute, "how long the endpoints of a member that is out of reach are handed on, as long as another member has some that are ready; 0 for ever")
 	flags.BoolVar(&o.mcsAPI, "mcs-api", false, "define ServiceExport and ServiceImport of multicluster.x-k8s.io (KEP-1645) on members that do not have them; where they are defined they are served in any case")
 	o.local.addFlags(cmd)
+	o.azure.addFlags(cmd)
 	o.serving.addFlags(cmd)
 	o.forge.addFlags(cmd)
 	o.limitOptions.addFlags(cmd)
@@ -118,8 +120,8 @@ func (o *runOptions) validate() error {
 		return errors.New("no credentials for members: name a kubeconfig file or directory with --kubeconfig")
 	case o.stateDir == "":
 		return errors.New("no state directory: name one with --state-dir")
-	case !slices.Contains([]string{loadBalancerNone, loadBalancerService, loadBalancerLocal}, o.loadBalancer):
-		return fmt.Errorf("--load-balancer %q: want service, local or none", o.loadBalancer)
+	case !slices.Contains([]string{loadBalancerNone, loadBalancerService, loadBalancerAzure, loadBalancerLocal}, o.loadBalancer):
+		return fmt.Errorf("--load-balancer %q: want service, azure, local or none", o.loadBalancer)
 	case o.once && o.loadBalancer == loadBalancerLocal:
 		return errors.New("--once cannot be combined with --load-balancer local: its proxy lives only as long as the process")
 	case o.hubContext != "" && o.hubKubeconfig == "":
@@ -134,7 +136,7 @@ func (o *runOptions) validate() error {
 		return fmt.Errorf("--timeout %s: must be positive", o.timeout)
 	}
 	watched := !strings.Contains(o.repository.url, "://")
-	return errors.Join(o.local.validate(o.loadBalancer == loadBalancerLocal), o.limitOptions.validate(), o.serving.validate(o.once, watched), o.forge.validate(o.repository.url))
+	return errors.Join(o.local.validate(o.loadBalancer == loadBalancerLocal), o.azure.validate(o.loadBalancer == loadBalancerAzure), o.limitOptions.validate(), o.serving.validate(o.once, watched), o.forge.validate(o.repository.url))
 }
 
 // source names what is followed, without credentials.
@@ -210,6 +212,10 @@ func run(ctx context.Context, o runOptions, stdout, stderr io.Writer) (err error
 	switch o.loadBalancer {
 	case loadBalancerService:
 		opt.Provider = service.New()
+	case loadBalancerAzure:
+		if opt.Provider, err = o.azure.open(o.source(), o.takeOver); err != nil {
+			return err
+		}
 	case loadBalancerLocal:
 		provider, err := o.local.open()
 		if err != nil {

@@ -171,6 +171,9 @@ func (o *Observer) Observe(recall bool) mcs.Observed {
 		d.Cluster = cluster
 		out.Derived = append(out.Derived, d)
 	}
+	for _, n := range o.session.Nodes() {
+		out.Nodes = append(out.Nodes, mcs.Node(n))
+	}
 	out.Namespaces = contents[string](o.known)
 	if o.imported != nil {
 		out.Slices = contents[mcs.ImportedSlice](o.imported)

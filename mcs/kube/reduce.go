@@ -91,6 +91,12 @@ func reduceDerived(u *unstructured.Unstructured) any {
 			d.ClusterIPs = append(d.ClusterIPs, ip)
 		}
 	}
+	if d.Balancer = u.GetLabels()[api.LabelDerived] == api.DerivedLoadBalancer; d.Balancer {
+		d.HealthCheckNodePort = spec.HealthCheckNodePort
+		for _, p := range spec.Ports {
+			d.Ports, d.NodePorts = append(d.Ports, portOf(p)), append(d.NodePorts, p.NodePort)
+		}
+	}
 	return d
 }
 
@@ -139,13 +145,17 @@ func reduceService(u *unstructured.Unstructured) any {
 		InternalTrafficPolicy: spec.InternalTrafficPolicy, ExternalTrafficPolicy: spec.ExternalTrafficPolicy,
 		TrafficDistribution: spec.TrafficDistribution}}
 	for _, p := range spec.Ports {
-		port := mcs.Port{Name: p.Name, Protocol: p.Protocol, Port: p.Port}
-		if p.AppProtocol != nil {
-			port.AppProtocol = *p.AppProtocol
-		}
-		s.Ports = append(s.Ports, port)
+		s.Ports = append(s.Ports, portOf(p))
 	}
 	return s
+}
+
+func portOf(p corev1.ServicePort) mcs.Port {
+	port := mcs.Port{Name: p.Name, Protocol: p.Protocol, Port: p.Port}
+	if p.AppProtocol != nil {
+		port.AppProtocol = *p.AppProtocol
+	}
+	return port
 }
 
 // slice is what is kept of an EndpointSlice.

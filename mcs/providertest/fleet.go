@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/gitfleet/gitfleet/api"
 	"github.com/gitfleet/gitfleet/mcs"
 	"github.com/gitfleet/gitfleet/render"
 )
@@ -28,7 +29,8 @@ type fleet struct {
 func newFleet() *fleet {
 	f := &fleet{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), members: map[string]*mcs.Observed{}, taken: map[string][]render.Object{}, given: map[string]string{}}
 	for _, name := range []string{"m1", "m2", "m3"} {
-		f.members[name] = &mcs.Observed{Cluster: name, Synced: true, Namespaces: []string{"shop"}}
+		f.members[name] = &mcs.Observed{Cluster: name, Synced: true, Namespaces: []string{"shop"},
+			Nodes: []mcs.Node{{Name: name + "-node", Addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, 100, name[1] - '0', 4})}}}}
 	}
 	return f
 }
@@ -98,21 +100,66 @@ func (f *fleet) take(objects map[string][]render.Object) bool {
 		}
 		changed = true
 		f.taken[name] = objects[name]
+		stood := o.Derived
 		o.Derived = nil
 		for _, object := range objects[name] {
 			if object.GetKind() == "Service" {
-				o.Derived = append(o.Derived, f.derived(name, object.Unstructured))
+				o.Derived = append(o.Derived, f.derived(name, object.Unstructured, stood))
 			}
 		}
 	}
 	return changed
 }
 
-func (f *fleet) derived(member string, s *unstructured.Unstructured) mcs.DerivedService {
+// derived is Service s as member shows it: a cloud gives it an address, unless its class says that somebody else does, and then it keeps
+// what its predecessor in stood was told.
+func (f *fleet) derived(member string, s *unstructured.Unstructured, stood []mcs.DerivedService) mcs.DerivedService {
 	at := fmt.Sprintf("%s/%s/%s", member, s.GetNamespace(), s.GetName())
+	d := mcs.DerivedService{Cluster: member, Namespace: s.GetNamespace(), Name: s.GetName(), UID: types.UID("uid of " + at),
+		ClusterIPs: []netip.Addr{netip.MustParseAddr("10.96.0.10")}, Balancer: s.GetLabels()[api.LabelDerived] == api.DerivedLoadBalancer}
+	ports, _, _ := unstructured.NestedSlice(s.Object, "spec", "ports")
+	for _, p := range ports {
+		fields := p.(map[string]any)
+		name, _ := fields["name"].(string)
+		protocol, _ := fields["protocol"].(string)
+		number, _ := fields["port"].(int64)
+		nodePort, _ := fields["nodePort"].(int64)
+		d.Ports = append(d.Ports, mcs.Port{Name: name, Protocol: corev1.Protocol(protocol), Port: int32(number)})
+		d.NodePorts = append(d.NodePorts, int32(nodePort))
+	}
+	if class, _, _ := unstructured.NestedString(s.Object, "spec", "loadBalancerClass"); class != "" {
+		for _, before := range stood {
+			if before.Namespace == d.Namespace && before.Name == d.Name {
+				d.Ingress = before.Ingress
+			}
+		}
+		return d
+	}
 	if f.given[at] == "" {
 		f.given[at] = fmt.Sprintf("192.0.2.%d", len(f.given)+1)
 	}
-	return mcs.DerivedService{Cluster: member, Namespace: s.GetNamespace(), Name: s.GetName(), UID: types.UID("uid of " + at),
-		ClusterIPs: []netip.Addr{netip.MustParseAddr("10.96.0.10")}, Ingress: []string{f.given[at]}}
+	d.Ingress = []string{f.given[at]}
+	return d
+}
+
+// tell writes the statuses of Services, and returns whether that changed anything.
+func (f *fleet) tell(writes []mcs.StatusWrite) bool {
+	changed := false
+	for _, w := range writes {
+		status, ok := w.Status.(corev1.ServiceStatus)
+		if !ok {
+			continue
+		}
+		o := f.members[w.Cluster]
+		o.Derived = slices.Clone(o.Derived)
+		for i := range o.Derived {
+			if d := &o.Derived[i]; d.Namespace == w.Namespace && d.Name == w.Name {
+				d.Ingress, changed = nil, true
+				for _, at := range status.LoadBalancer.Ingress {
+					d.Ingress = append(d.Ingress, at.IP)
+				}
+			}
+		}
+	}
+	return changed
 }

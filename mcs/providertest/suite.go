@@ -78,9 +78,10 @@ func (w *world) restart() {
 
 // resolve is what all members come to now, after they have taken in what the provider wants on them.
 func (w *world) resolve() mcs.Resolution {
-	for range 3 { // an object may need another one to be there
+	for range 4 { // an object may need another one to be there, or the status of one to be written
 		r := mcs.Resolve(w.observed(), mcs.Terms{Properties: w.p.Properties()}, w.now)
-		if !w.take(w.p.Objects(r)) {
+		told := w.tell(r.Statuses(w.list(), w.now))
+		if !w.take(w.p.Objects(r)) && !told {
 			return r
 		}
 	}

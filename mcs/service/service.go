@@ -124,13 +124,8 @@ func Name(key mcs.Key) string {
 func (p *Provider) Objects(r mcs.Resolution) map[string][]render.Object {
 	out := map[string][]render.Object{}
 	for _, lb := range r.LoadBalancers {
-		i := slices.IndexFunc(r.Services, func(s mcs.ServiceVerdict) bool { return s.Cluster == lb.Member && s.Key() == lb.Key().Key })
-		if i < 0 {
-			continue
-		}
-		imported := r.Services[i].Import()
 		out[lb.Member] = append(out[lb.Member], derive(lb))
-		out[lb.Member] = append(out[lb.Member], behind(r, lb, imported)...)
+		out[lb.Member] = append(out[lb.Member], behind(r, lb)...)
 	}
 	return out
 }
@@ -184,11 +179,11 @@ func annotations(lb mcs.LoadBalancer) map[string]any {
 }
 
 // behind makes the EndpointSlices of lb's Service. They go with it.
-func behind(r mcs.Resolution, lb mcs.LoadBalancer, imported mcs.Key) []render.Object {
+func behind(r mcs.Resolution, lb mcs.LoadBalancer) []render.Object {
 	key := mcs.Key{Namespace: lb.Namespace, Name: Name(lb.Key().Key)}
 	d, ok := r.Derived(lb.Member, key)
 	if !ok || d.Deleting {
 		return nil // its slices follow when it is there
 	}
-	return r.EndpointSlices(imported, mcs.SliceTarget{Service: key.Name, Owner: mcs.Owner{APIVersion: "v1", Kind: "Service", Name: key.Name, UID: string(d.UID)}})
+	return r.EndpointSlices(lb.Import, mcs.SliceTarget{Service: key.Name, Owner: mcs.Owner{APIVersion: "v1", Kind: "Service", Name: key.Name, UID: string(d.UID)}})
 }

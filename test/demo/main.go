@@ -24,6 +24,7 @@ func main() {
 // options are the command line.
 type options struct {
 	check      bool
+	azure      bool
 	gitfleet   string // path of the binary
 	localfleet string // path of the binary
 	examples   string // folder of the repositories to push
@@ -33,6 +34,7 @@ type options struct {
 func run() int {
 	var o options
 	flag.BoolVar(&o.check, "check", false, "do not stay up: assert every step, run the second repository, exit 0 or 1")
+	flag.BoolVar(&o.azure, "azure", false, "the tutorial with load balancers of a simulated Azure")
 	flag.StringVar(&o.gitfleet, "gitfleet", "bin/gitfleet", "gitfleet `binary`")
 	flag.StringVar(&o.localfleet, "localfleet", "bin/localfleet", "localfleet `binary`")
 	flag.StringVar(&o.examples, "examples", "examples", "`folder` of the example repositories")
@@ -57,6 +59,10 @@ func run() int {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err, "(left behind:", dir+")")
 		return 1
+	}
+	walk := walk
+	if o.azure {
+		walk = walkAzure
 	}
 	return finish(ctx, walk(ctx, o, dir), janitor, dir)
 }

@@ -45,6 +45,8 @@ type stage struct {
 	gitfleet string   // path of the binary
 	process  *process // nil until gitfleet was started
 	url      string   // of the running gitfleet
+	// loadBalancer are the flags that choose load balancers; local ones while it is nil.
+	loadBalancer func() []string
 }
 
 // newStage reads the tour of that name and makes the folders.
@@ -75,9 +77,13 @@ type process struct {
 // startGitfleet starts `gitfleet run` and waits until it serves.
 func (s *stage) startGitfleet(ctx context.Context) error {
 	args := []string{"run", "--repo", "file://" + filepath.Join(s.dir, "repo.git"), "--kubeconfig", s.kubeconfig(),
-		"--hub-kubeconfig", s.kubeconfig(), "--hub-context", hubContext, "--load-balancer", "local",
-		"--local-dial-map", "10.0.0.0/8=127.0.0.0/8", "--listen", "127.0.0.1:0",
-		"--state-dir", filepath.Join(s.dir, "state"), "--interval", "1s"}
+		"--hub-kubeconfig", s.kubeconfig(), "--hub-context", hubContext}
+	if s.loadBalancer != nil {
+		args = append(args, s.loadBalancer()...)
+	} else {
+		args = append(args, "--load-balancer", "local", "--local-dial-map", "10.0.0.0/8=127.0.0.0/8")
+	}
+	args = append(args, "--listen", "127.0.0.1:0", "--state-dir", filepath.Join(s.dir, "state"), "--interval", "1s")
 	words := []string{"gitfleet"}
 	for _, a := range args {
 		words = append(words, quote(a))
