@@ -22,7 +22,7 @@ type services struct {
 	provide    worker
 	unfinished bool      // something was begun that is not in place yet
 	relist     time.Time // when state is to be asked for anew; zero for never
-	err        error // why the provider failed as a whole
+	err        error     // why the provider failed as a whole
 }
 
 // servicesSet is the name of the ApplySet for the objects that services need on a member. It is no valid name for a

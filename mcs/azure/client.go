@@ -2,6 +2,7 @@ package azure
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
@@ -232,17 +233,29 @@ func begin[T any](ctx context.Context, etag string, send func(context.Context) (
 	return operation{after: retryAfter(response), poll: func(ctx context.Context) (bool, error) {
 		ctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
 		defer cancel()
-		if !poller.Done() {
-			if _, err := poller.Poll(ctx); err != nil {
-				return false, err
-			}
+		if poller.Done() { // what it came to is in the resource, which is read in any case
+			return true, nil
 		}
-		if !poller.Done() {
-			return false, nil
+		answer, err := poller.Poll(ctx)
+		if err != nil || !poller.Done() {
+			return false, err
 		}
-		_, err := poller.Result(ctx)
+		if succeeded(answer) {
+			return true, nil
+		}
+		_, err = poller.Result(ctx)
 		return true, err
 	}}, nil
+}
+
+// succeeded tells whether an operation came to a good end, by what was answered about it. Only of another one the SDK is asked for the
+// result: for a good one it would read the resource, or its child, which takes a request and a permission more.
+func succeeded(answer *http.Response) bool {
+	var body struct {
+		Status string `json:"status"`
+	}
+	data, err := runtime.Payload(answer)
+	return err == nil && json.Unmarshal(data, &body) == nil && same(body.Status, stateSucceeded)
 }
 
 func ifMatch(ctx context.Context, etag string) context.Context {

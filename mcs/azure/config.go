@@ -175,8 +175,10 @@ func (c Config) locate(m mcs.Member) (MemberLocation, error) {
 		return l, fmt.Errorf("the virtual network of member %s is not known: give its MemberCluster the annotation %s, or set members.%s.virtualNetwork in the provider file",
 			m.Name, AnnotationVirtualNetwork, m.Name)
 	}
-	if err := l.validate(); err != nil {
-		return l, fmt.Errorf("member %s: %w", m.Name, err)
+	if l.VirtualNetwork != c.Members[m.Name].VirtualNetwork || l.Subnet != c.Members[m.Name].Subnet { // else it was checked when the file was read
+		if err := l.validate(); err != nil {
+			return l, fmt.Errorf("MemberCluster %s: %w", m.Name, err)
+		}
 	}
 	if l.Subnet != "" && !strings.Contains(l.Subnet, "/") {
 		l.Subnet = l.VirtualNetwork + "/subnets/" + l.Subnet

@@ -155,6 +155,10 @@ type found struct {
 	IPs map[string]publicIP // also those that users brought, which are not ours
 }
 
+func newFound() found {
+	return found{LBs: map[string]loadBalancer{}, IPs: map[string]publicIP{}}
+}
+
 func (f found) clone() found {
 	out := found{LBs: make(map[string]loadBalancer, len(f.LBs)), IPs: make(map[string]publicIP, len(f.IPs))}
 	for id, lb := range f.LBs {

@@ -58,8 +58,7 @@ type progress struct {
 type moment struct {
 	now    time.Time
 	drain  time.Duration
-	downs  map[string]time.Time // when a backend was first seen to take no new connections, by pool and name
-	doomed map[mcs.Key]time.Time
+	downs  map[string]time.Time     // when a backend was first seen to take no new connections, by pool and name
 	groups map[string]securityGroup // by at(ID)
 	owner  owner
 	config Config
@@ -391,14 +390,10 @@ func (p *progress) takeDown(lb loadBalancer, f found, m moment) {
 }
 
 // remove returns what to do to take everything away that stands for a service. Nothing goes at first sight: what nobody asks for must
-// still be asked for by nobody when the time for draining is over.
-func remove(key mcs.Key, f found, m moment) progress {
+// still be asked for by nobody when the time for draining is over, which is counted from since.
+func remove(key mcs.Key, f found, since time.Time, m moment) progress {
 	var p progress
-	since, seen := m.doomed[key]
-	if left := m.drain - m.now.Sub(since); !seen || left > 0 {
-		if !seen {
-			left = m.drain
-		}
+	if left := m.drain - m.now.Sub(since); left > 0 {
 		for _, id := range sortedIDs(f.LBs) {
 			if lb := f.LBs[id]; lb.Mine && !lb.Global && len(lb.Pools) > 0 {
 				p.membership(part{Place: lastOf(lb.ID), LB: withoutBackends(lb)}, lb, f, m)

@@ -35,7 +35,7 @@ func (p *Provider) follow(ctx context.Context) {
 // lookAtOthers reads what somebody else, or this fleet before it started anew, is at work on.
 func (p *Provider) lookAtOthers(ctx context.Context, keys []mcs.Key) {
 	for _, key := range keys {
-		f := p.found[key]
+		f := p.stands.found[key]
 		for id, state := range f.states() {
 			if settled(state) || p.pending[id] != nil || p.now().Sub(p.looked[id]) < lookAgain || ctx.Err() != nil {
 				continue
@@ -174,7 +174,7 @@ func isDelete(v verb) bool { return v >= deleteRule }
 
 // write sends s.
 func (p *Provider) write(ctx context.Context, key mcs.Key, s step) (operation, error) {
-	f := p.of(key)
+	f := p.stands.of(key)
 	etag := f.LBs[at(s.root)].ETag
 	if isPublicIP(s.root) {
 		etag = f.IPs[at(s.root)].ETag
@@ -193,7 +193,7 @@ func (p *Provider) write(ctx context.Context, key mcs.Key, s step) (operation, e
 		}
 		return p.client.putTags(ctx, s.id, etag, tags)
 	case putRule:
-		return p.client.putRule(ctx, s.id, s.rule, p.groups[at(s.root)].ETag)
+		return p.client.putRule(ctx, s.id, s.rule, p.stands.groups[at(s.root)].ETag)
 	}
 	return p.client.delete(ctx, s.verb, s.id)
 }
@@ -235,7 +235,7 @@ func (p *Provider) reread(ctx context.Context, key mcs.Key, s step) error {
 	if err := p.readLB(ctx, key, s.root); err != nil {
 		return err
 	}
-	for _, fe := range p.of(key).LBs[at(s.root)].Frontends { // its ETag changes with the frontend it is at
+	for _, fe := range p.stands.of(key).LBs[at(s.root)].Frontends { // its ETag changes with the frontend it is at
 		if fe.PublicIP != "" && isDelete(s.verb) {
 			return p.readIP(ctx, key, fe.PublicIP)
 		}
@@ -245,31 +245,25 @@ func (p *Provider) reread(ctx context.Context, key mcs.Key, s step) error {
 
 func (p *Provider) readLB(ctx context.Context, key mcs.Key, id string) error {
 	lb, err := p.client.getLB(ctx, id)
-	if f := faultOf(err); f != nil && f.cause == gone {
-		delete(p.own(key).LBs, at(id))
-		delete(p.strangers.LBs, at(id))
-		return nil
-	}
-	if err != nil {
+	if f := faultOf(err); f != nil && f.cause != gone {
 		return err
 	}
-	delete(p.own(key).LBs, at(id))
-	p.keepLB(lb)
+	p.stands.forget(key, id)
+	if err == nil {
+		p.stands.keepLB(lb)
+	}
 	return nil
 }
 
 func (p *Provider) readIP(ctx context.Context, key mcs.Key, id string) error {
 	ip, err := p.client.getIP(ctx, id)
-	if f := faultOf(err); f != nil && f.cause == gone {
-		delete(p.own(key).IPs, at(id))
-		delete(p.strangers.IPs, at(id))
-		return nil
-	}
-	if err != nil {
+	if f := faultOf(err); f != nil && f.cause != gone {
 		return err
 	}
-	delete(p.own(key).IPs, at(id))
-	p.keepIP(ip)
+	p.stands.forget(key, id)
+	if err == nil {
+		p.stands.keepIP(ip)
+	}
 	return nil
 }
 
@@ -282,7 +276,7 @@ func (p *Provider) readGroup(ctx context.Context, id string) error {
 		return err
 	}
 	delete(p.missing, at(id))
-	p.groups[at(id)] = g
+	p.stands.keepGroup(g)
 	return nil
 }
 
@@ -293,7 +287,7 @@ func (p *Provider) fetchBrought(ctx context.Context, key mcs.Key) {
 		return
 	}
 	s, _, _ := readSettings(w.lb.Annotations)
-	switch f := p.of(key); {
+	switch f := p.stands.of(key); {
 	case s.IP != "":
 		id := p.designer.id(s.Group, "publicIPAddresses", s.IP)
 		if _, known := f.IPs[at(id)]; !known && p.meter.has(lane{subscription: at(p.designer.Subscription)}, p.now()) {
@@ -305,7 +299,7 @@ func (p *Provider) fetchBrought(ctx context.Context, key mcs.Key) {
 			ips, err := p.client.listIPs(ctx, p.designer.Subscription, s.Group)
 			if err == nil {
 				for _, ip := range ips {
-					p.keepIP(ip)
+					p.stands.keepIP(ip)
 				}
 			}
 		}
@@ -315,7 +309,7 @@ func (p *Provider) fetchBrought(ctx context.Context, key mcs.Key) {
 // noteDowns notes since when backends take no new connections.
 func (p *Provider) noteDowns() {
 	downs := map[string]time.Time{}
-	for _, f := range p.found {
+	for _, f := range p.stands.found {
 		for _, lb := range f.LBs {
 			for _, to := range lb.Pools {
 				for _, b := range to.Backends {
@@ -335,12 +329,12 @@ func (p *Provider) noteDowns() {
 
 // stateOf is the provisioning state of what s writes to; empty when it is not there.
 func (p *Provider) stateOf(key mcs.Key, s step) string {
-	f := p.of(key)
+	f := p.stands.of(key)
 	switch {
 	case isPublicIP(s.root):
 		return f.IPs[at(s.root)].State
 	case isSecurityGroup(s.root):
-		return p.groups[at(s.root)].State
+		return p.stands.groups[at(s.root)].State
 	}
 	return f.LBs[at(s.root)].State
 }

@@ -94,6 +94,7 @@ type Exchange struct {
 	Method, Path, IfMatch string
 	Body                  any // decoded JSON; nil for none
 	Status                int
+	At                    time.Time
 }
 
 // IsWrite tells whether an exchange asks for a change.
@@ -200,7 +201,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if !strings.Contains(r.URL.Path, "/operations/") && !strings.Contains(r.URL.Path, "/operationResults/") {
-		s.exchanges = append(s.exchanges, Exchange{r.Method, r.URL.Path, r.Header.Get("If-Match"), sent, a.status})
+		s.exchanges = append(s.exchanges, Exchange{r.Method, r.URL.Path, r.Header.Get("If-Match"), sent, a.status, s.opt.Now()})
 	}
 	if fault != nil {
 		fault.strikeAfter(w, a)

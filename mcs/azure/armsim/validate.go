@@ -45,6 +45,11 @@ func (s *Server) validateIP(next, have *resource) *failure {
 	if of, taken := s.labels[key]; label != "" && taken && of != id {
 		return bad("DnsRecordInUse", "DNS record %s.%s.cloudapp.azure.com is already used by another public IP.", label, next.region)
 	}
+	if text(object(next.properties, "publicIPPrefix"), "id") != "" {
+		if denied := s.allow("Microsoft.Network/publicIPPrefixes/join/action"); denied != nil {
+			return denied
+		}
+	}
 	if have != nil {
 		if f := unchanged(next, have); f != nil {
 			return f
