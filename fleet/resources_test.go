@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -296,4 +297,24 @@ func TestVersionsComeAndGo(t *testing.T) {
 	realfleet.Eventually(t, 10*time.Second, func() error { return mapped("v1") })
 	m.create(widgets, "default", "apiVersion: test.gitfleet.io/v1\nkind: Widget\nmetadata: {name: a}")
 	m.await("the watch has survived that", func() bool { return w.Synced() && len(w.Objects()) == 1 })
+}
+
+// TestNodes is what load balancers need of nodes.
+func TestNodes(t *testing.T) {
+	reduce := (&Session{ctx: t.Context()}).watchNodes().spec.Reduce
+	of := func(text string) Node { return reduce(parse(t, text)).(node).Node }
+	a := netip.MustParseAddr("10.0.0.4")
+	for name, c := range map[string]struct {
+		text string
+		want Node
+	}{
+		"plain":    {`{kind: Node, apiVersion: v1, metadata: {name: node-1}, status: {addresses: [{type: Hostname, address: node-1}, {type: InternalIP, address: 10.0.0.4}, {type: ExternalIP, address: 192.0.2.1}, {type: InternalIP, address: what}]}}`, Node{Name: "node-1", Addresses: []netip.Addr{a}}},
+		"excluded": {`{kind: Node, apiVersion: v1, metadata: {name: node-1, labels: {node.kubernetes.io/exclude-from-external-load-balancers: ""}}}`, Node{Name: "node-1", Excluded: true}},
+		"leaving":  {`{kind: Node, apiVersion: v1, metadata: {name: node-1}, spec: {taints: [{key: ToBeDeletedByClusterAutoscaler, effect: NoSchedule}]}}`, Node{Name: "node-1", Excluded: true}},
+		"tainted":  {`{kind: Node, apiVersion: v1, metadata: {name: node-1}, spec: {taints: [{key: other, effect: NoSchedule}]}}`, Node{Name: "node-1"}},
+	} {
+		if got := of(c.text); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
 }

@@ -52,7 +52,7 @@ func faultOf(err error) *fault {
 		return nil
 	}
 	if auth, ok := errors.AsType[*azidentity.AuthenticationFailedError](err); ok {
-		return &fault{refused, 0, "the credentials were refused: " + line(auth.Error())}
+		return &fault{refused, 0, "the credentials were refused: " + refusal(auth)}
 	}
 	response, ok := errors.AsType[*azcore.ResponseError](err)
 	if !ok {
@@ -90,6 +90,20 @@ func faultOf(err error) *fault {
 		f.cause = refused
 	}
 	return f
+}
+
+// refusal is what an authority says of credentials. The error itself is a dump of the whole answer.
+func refusal(e *azidentity.AuthenticationFailedError) string {
+	var body struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	if e.RawResponse != nil {
+		if data, err := runtime.Payload(e.RawResponse); err == nil && json.Unmarshal(data, &body) == nil && body.Error+body.Description != "" {
+			return line(strings.Trim(body.Error+": "+body.Description, ": "))
+		}
+	}
+	return line(e.Error())
 }
 
 // armError is an error as ARM writes it, in answers and in the results of operations.

@@ -86,6 +86,14 @@ spec: {clusterIPs: [10.96.0.7, "fd00::7", None]}
 status: {loadBalancer: {ingress: [{hostname: lb.example.org}]}}`,
 			mcs.DerivedService{Namespace: "shop", Name: "derived-x", UID: "u1", Ingress: []string{"lb.example.org"},
 				ClusterIPs: []netip.Addr{netip.MustParseAddr("10.96.0.7"), netip.MustParseAddr("fd00::7")}}},
+		"load balancer's service": {"which ports it has", reduceDerived, `
+kind: Service
+apiVersion: v1
+metadata: {namespace: shop, name: web-lb, labels: {gitfleet.dev/derived: load-balancer}}
+spec: {healthCheckNodePort: 30007, ports: [{name: web, port: 80, protocol: TCP, nodePort: 30001, appProtocol: h2c}, {port: 53, protocol: UDP}]}
+status: {loadBalancer: {ingress: [{ip: 192.0.2.1}]}}`,
+			mcs.DerivedService{Namespace: "shop", Name: "web-lb", Ingress: []string{"192.0.2.1"}, Balancer: true, HealthCheckNodePort: 30007,
+				Ports: []mcs.Port{{Name: "web", Protocol: "TCP", AppProtocol: "h2c", Port: 80}, {Protocol: "UDP", Port: 53}}, NodePorts: []int32{30001, 0}}},
 		"service": {"ports without their target ports", reduceService, `
 kind: Service
 apiVersion: v1
