@@ -35,7 +35,11 @@ func (l *Loop) reportServices(r *report.Report) {
 		}
 		if lb, ok := resolution.LoadBalancer(s.Service); ok {
 			reported.Internal = lb.Internal
-			reported.Message = strings.Join(append([]string{s.Valid.Message}, l.services.state[lb.Key()].Frontend.Problems...), "; ")
+			said := append([]string{s.Valid.Message}, l.services.state[lb.Key()].Frontend.Problems...)
+			if l.services.err != nil {
+				said = append(said, "load balancers are not looked after now: "+l.services.err.Error())
+			}
+			reported.Message = strings.Join(said, "; ")
 		}
 		r.Services = append(r.Services, reported)
 	}

@@ -61,7 +61,7 @@ type Provider struct {
 	downs    map[string]time.Time // as in moment
 	written  map[string]time.Time // by at(ID): lists may lag behind for a moment
 	looked   map[string]time.Time // when what others are at work on was last read
-	missing  map[string]error     // why groups could not be read, by at(ID)
+	missing  map[string]error     // as in moment
 }
 
 // wished is what was last asked for.
@@ -324,7 +324,7 @@ func (p *Provider) Apply(ctx context.Context, plan mcs.Plan) (mcs.State, error) 
 
 // moment is now.
 func (p *Provider) moment() moment {
-	return moment{now: p.now(), drain: p.designer.Drain.Duration, downs: p.downs, groups: p.stands.groups, owner: p.designer.owner, config: p.designer.Config}
+	return moment{now: p.now(), drain: p.designer.Drain.Duration, downs: p.downs, groups: p.stands.groups, owner: p.designer.owner, config: p.designer.Config, missing: p.missing}
 }
 
 // progress is what is left to do for key.

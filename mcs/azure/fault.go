@@ -44,6 +44,7 @@ const (
 	codePrecond    = "PreconditionFailed"
 	codeInUse      = "CannotBeDeleted"
 	codeGroupGone  = "ResourceGroupNotFound"
+	codePriority   = "SecurityRuleConflict" // somebody else took it meanwhile
 )
 
 // faultOf reads an error of the SDK; nil is none.
@@ -70,7 +71,7 @@ func faultOf(err error) *fault {
 	switch {
 	case has(codeSuperseded):
 		f.cause = overtaken
-	case status == http.StatusPreconditionFailed, has(codePrecond):
+	case status == http.StatusPreconditionFailed, has(codePrecond), has(codePriority):
 		f.cause = stale
 	case has(codeRetryable), has(codeReferenced), has(codeOperation), has(codeInUse):
 		f.cause = busy

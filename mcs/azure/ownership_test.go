@@ -135,6 +135,12 @@ func TestBroughtPublicIP(t *testing.T) {
 	w.problem("two", "PublicIPAddressInUse")
 	w.reaches("web", "m1", "m2")
 
+	w = newWorld(t, nil, slow())
+	w.sim.Inject(armsim.Fault{Method: "GET", Path: "/publicIPAddresses/brought", Status: 403, Code: "AuthorizationFailed", Times: 1000, Before: true})
+	w.web(map[string]string{prefix + "azure-pip-name": "brought"})
+	w.settle()
+	w.problem("web", "public IP brought cannot be read: AuthorizationFailed")
+
 	w = newWorld(t, map[string]string{"m2": "westus"}, slow())
 	w.sim.AddPublicIP(id, "westus", "Regional", nil)
 	w.web(map[string]string{prefix + "azure-pip-name": "brought"})

@@ -62,6 +62,8 @@ type moment struct {
 	groups map[string]securityGroup // by at(ID)
 	owner  owner
 	config Config
+	// missing is why something could not be read, by at(ID): a group, or a public IP that a user brought.
+	missing map[string]error
 }
 
 func downKey(lbID, name string) string { return at(lbID) + " " + name }
@@ -163,7 +165,9 @@ func (p *progress) address(want part, f found, m moment) bool {
 		return false
 	case want.Brought != "":
 		ip, stands := f.IPs[at(want.Brought)]
-		if !stands {
+		if err := m.missing[at(want.Brought)]; err != nil {
+			p.problems = append(p.problems, fmt.Sprintf("public IP %s cannot be read: %s", lastOf(want.Brought), faultOf(err).text))
+		} else if !stands {
 			p.problems = append(p.problems, fmt.Sprintf("public IP %s is not there: make it, with SKU Standard", lastOf(want.Brought)))
 		} else if ip.Global != want.LB.Global {
 			p.problems = append(p.problems, fmt.Sprintf("public IP %s is of tier %s, and this load balancer needs one of tier %s", lastOf(want.Brought), tierOf(ip.Global), tierOf(want.LB.Global)))
@@ -315,7 +319,10 @@ func (p *progress) letIn(d design, m moment) {
 	for _, id := range d.Groups {
 		g, known := m.groups[at(id)]
 		if !known {
-			continue // a problem of its own
+			if err := m.missing[at(id)]; err != nil {
+				p.problems = append(p.problems, fmt.Sprintf("network security group %s cannot be read: %s", lastOf(id), faultOf(err).text))
+			}
+			continue
 		}
 		wanted := map[string]bool{}
 		for _, want := range d.Rules {
@@ -371,6 +378,13 @@ func (p *progress) retire(d design, f found, m moment) {
 	}
 }
 
+// drained tells whether all that is behind a load balancer has been drained: then it can go with them.
+func (m moment) drained(lb loadBalancer) bool {
+	return !slices.ContainsFunc(lb.Pools, func(to pool) bool {
+		return slices.ContainsFunc(to.Backends, func(b backend) bool { return !b.Down || m.left(lb.ID, b) > 0 })
+	})
+}
+
 // takeDown drains a load balancer and deletes it.
 func (p *progress) takeDown(lb loadBalancer, f found, m moment) {
 	if p.atWork(lb.ID, lb.State) {
@@ -383,7 +397,7 @@ func (p *progress) takeDown(lb loadBalancer, f found, m moment) {
 			}
 		}
 	}
-	if len(lb.Pools) > 0 && !p.membership(part{Place: lastOf(lb.ID), LB: withoutBackends(lb)}, lb, f, m) {
+	if len(lb.Pools) > 0 && !m.drained(lb) && !p.membership(part{Place: lastOf(lb.ID), LB: withoutBackends(lb)}, lb, f, m) {
 		return
 	}
 	p.steps = append(p.steps, step{verb: deleteLB, id: lb.ID, root: lb.ID, lb: lb, why: "is not needed any more"})

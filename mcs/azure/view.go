@@ -109,11 +109,6 @@ func (p *Provider) frontend(key mcs.Key, v *view, told bool) mcs.Frontend {
 	r.progress(todo, len(v.design.Refused))
 	r.problems = append(r.problems, v.design.Notes...)
 	p.underway(key, todo.steps, &r)
-	for _, id := range p.designer.securityGroups() {
-		if err := p.missing[at(id)]; err != nil {
-			r.problems = append(r.problems, fmt.Sprintf("network security group %s cannot be read: %s", lastOf(id), faultOf(err).text))
-		}
-	}
 	slices.Sort(r.problems)
 	out.Problems, out.Retry, out.After = slices.Compact(r.problems), r.retry, r.after
 	return out

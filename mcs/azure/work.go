@@ -193,9 +193,18 @@ func (p *Provider) write(ctx context.Context, key mcs.Key, s step) (operation, e
 		}
 		return p.client.putTags(ctx, s.id, etag, tags)
 	case putRule:
-		return p.client.putRule(ctx, s.id, s.rule, p.stands.groups[at(s.root)].ETag)
+		return p.client.putRule(ctx, s.id, s.rule, p.etagOfRule(s))
 	}
 	return p.client.delete(ctx, s.verb, s.id)
+}
+
+// etagOfRule is that of its group, which it has in common with all rules there; empty for one that is not there yet.
+func (p *Provider) etagOfRule(s step) string {
+	g := p.stands.groups[at(s.root)]
+	if !slices.ContainsFunc(g.Rules, func(r securityRule) bool { return same(r.Name, s.rule.Name) }) {
+		return ""
+	}
+	return g.ETag
 }
 
 // failed notes that s failed, and when to try again.
@@ -287,22 +296,28 @@ func (p *Provider) fetchBrought(ctx context.Context, key mcs.Key) {
 		return
 	}
 	s, _, _ := readSettings(w.lb.Annotations)
-	switch f := p.stands.of(key); {
-	case s.IP != "":
-		id := p.designer.id(s.Group, "publicIPAddresses", s.IP)
-		if _, known := f.IPs[at(id)]; !known && p.meter.has(lane{subscription: at(p.designer.Subscription)}, p.now()) {
-			p.meter.take(lane{subscription: at(p.designer.Subscription)}, p.now())
-			_ = p.readIP(ctx, key, id) // what cannot be read is told as not there
+	f, group := p.stands.of(key), p.designer.id(s.Group, "publicIPAddresses", s.IP)
+	if p.now().Sub(p.looked[at(group)]) < lookAgain || !p.meter.has(lane{subscription: at(p.designer.Subscription)}, p.now()) {
+		return
+	}
+	var err error
+	switch _, known := f.IPs[at(group)]; {
+	case s.IP != "" && !known:
+		err = p.readIP(ctx, key, group)
+	case s.Address.IsValid() && s.Group != "" && !w.lb.Internal && f.idOfAddress(part{ByIP: s.Address}) == "":
+		var ips []publicIP
+		ips, err = p.client.listIPs(ctx, p.designer.Subscription, s.Group)
+		for _, ip := range ips {
+			p.stands.keepIP(ip)
 		}
-	case s.Address.IsValid() && s.Group != "" && !w.lb.Internal:
-		if f.idOfAddress(part{ByIP: s.Address}) == "" {
-			ips, err := p.client.listIPs(ctx, p.designer.Subscription, s.Group)
-			if err == nil {
-				for _, ip := range ips {
-					p.stands.keepIP(ip)
-				}
-			}
-		}
+	default:
+		return
+	}
+	p.meter.take(lane{subscription: at(p.designer.Subscription)}, p.now())
+	p.looked[at(group)] = p.now()
+	delete(p.missing, at(group))
+	if err != nil && ctx.Err() == nil {
+		p.missing[at(group)] = err
 	}
 }
 

@@ -230,7 +230,11 @@ func (s *Server) answerChild(p path, r *http.Request, body any, a *answer) *fail
 	case r.Method != http.MethodPut:
 		return refuse(http.StatusMethodNotAllowed, "MethodNotAllowed", "The method %s is not allowed here.", r.Method)
 	}
-	if f := checkETag(res, r); f != nil {
+	is := res
+	if i < 0 {
+		is = nil // what is not there has no ETag, whatever its parent's is
+	}
+	if f := checkETag(is, r); f != nil {
 		return f
 	}
 	in, ok := body.(map[string]any)
