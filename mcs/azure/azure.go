@@ -164,24 +164,38 @@ func (p *Provider) List(ctx context.Context) (mcs.State, error) {
 	return p.state(), ctx.Err()
 }
 
-// recheck reads what the list may not show as it is: what was written a moment ago, and public IPs in other groups.
+// recheck reads what the list may not show as it is: what was written a moment ago, and what is not in it any more. A list may lag behind,
+// and what it lacks would be taken for gone.
 func (p *Provider) recheck(ctx context.Context, before map[mcs.Key]found) {
 	now := p.now()
 	for id, when := range p.written {
 		if now.Sub(when) > time.Minute {
 			delete(p.written, id)
-			continue
 		}
-		for key, f := range before {
-			if lb, ok := f.LBs[id]; ok {
-				p.readLB(ctx, key, lb.ID)
-			} else if ip, ok := f.IPs[id]; ok {
-				p.readIP(ctx, key, ip.ID)
+	}
+	for key, f := range before {
+		listed := p.stands.of(key)
+		for id, lb := range f.LBs {
+			if _, there := listed.LBs[id]; !there || !p.written[id].IsZero() {
+				p.confirmed(id, p.readLB(ctx, key, lb.ID), func() { p.stands.keepLB(lb) })
+			}
+		}
+		for id, ip := range f.IPs {
+			if _, there := listed.IPs[id]; !there || !p.written[id].IsZero() {
+				p.confirmed(id, p.readIP(ctx, key, ip.ID), func() { p.stands.keepIP(ip) })
 			}
 		}
 	}
 	for key := range p.told {
 		p.fetchBrought(ctx, key)
+	}
+}
+
+// confirmed keeps what was known of a resource that could not be read.
+func (p *Provider) confirmed(id string, err error, keep func()) {
+	if err != nil {
+		keep()
+		p.written[id] = p.now() // so that the next list is not believed, either
 	}
 }
 

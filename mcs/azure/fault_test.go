@@ -366,3 +366,48 @@ func TestWaitsDouble(t *testing.T) {
 		t.Errorf("delays are %v", delays)
 	}
 }
+
+// TestStaleReads: a list that lags behind takes nothing away, neither in Azure nor on members.
+func TestStaleReads(t *testing.T) {
+	for name, age := range map[string]time.Duration{"of a moment": time.Second, "of an hour": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, map[string]string{"m2": "westus"}, slow())
+			if _, err := w.p.List(t.Context()); err != nil { // the first answers: nothing stands
+				t.Fatal(err)
+			}
+			w.web(nil)
+			w.settle()
+			want := w.stands()
+			w.clock.advance(age)
+			w.sim.Inject(armsim.Fault{Method: http.MethodGet, Path: "/loadBalancers", Stale: true})
+			w.sim.Inject(armsim.Fault{Method: http.MethodGet, Path: "/publicIPAddresses", Stale: true})
+			w.sim.Forget()
+			state, err := w.p.List(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.state = state
+			w.reaches("web", "m1", "m2")
+			w.settle()
+			w.reaches("web", "m1", "m2")
+			if diff := cmp.Diff(want, w.stands()); diff != "" || len(w.writes()) > 0 {
+				t.Errorf("written is %q; stands (-want +got):\n%s", w.writes(), diff)
+			}
+		})
+	}
+	w := newWorld(t, nil, slow())
+	w.web(nil)
+	w.settle()
+	if _, err := w.p.List(t.Context()); err != nil { // of which the next one is a copy
+		t.Fatal(err)
+	}
+	w.unask("m1", "web")
+	w.settle()
+	w.sim.Inject(armsim.Fault{Method: http.MethodGet, Path: "/loadBalancers", Stale: true, Times: 2})
+	w.sim.Forget()
+	w.start()
+	w.settle()
+	if writes := w.writes(); len(w.stands()) > 0 || len(writes) > 0 {
+		t.Errorf("what is gone is listed once more, and written is %q", writes)
+	}
+}

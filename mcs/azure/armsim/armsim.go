@@ -52,7 +52,8 @@ type Server struct {
 	used       map[string]bool // actions that were needed
 	throttle   throttle
 	counter    int
-	base       string // scheme and host of the request that is being answered
+	first      map[string]answer // to each read
+	base       string            // scheme and host of the request that is being answered
 }
 
 // New returns a simulator in which nothing stands.
@@ -61,7 +62,7 @@ func New(o Options) *Server {
 		o.Now = time.Now
 	}
 	return &Server{opt: o, groups: map[string]bool{}, networks: map[string]*network{}, resources: map[string]*resource{}, operations: map[string]*operation{},
-		labels: map[string]string{}, used: map[string]bool{}, throttle: throttle{buckets: map[string]*bucket{}}}
+		labels: map[string]string{}, first: map[string]answer{}, used: map[string]bool{}, throttle: throttle{buckets: map[string]*bucket{}}}
 }
 
 // resource is one that stands. Children of load balancers and network security groups are in their properties.
@@ -202,6 +203,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if !strings.Contains(r.URL.Path, "/operations/") && !strings.Contains(r.URL.Path, "/operationResults/") {
 		s.exchanges = append(s.exchanges, Exchange{r.Method, r.URL.Path, r.Header.Get("If-Match"), sent, a.status, s.opt.Now()})
+	}
+	if r.Method == http.MethodGet {
+		if first, asked := s.first[r.URL.String()]; !asked {
+			s.first[r.URL.String()] = *a
+		} else if fault != nil && fault.Stale {
+			a = &first
+		}
 	}
 	if fault != nil {
 		fault.strikeAfter(w, a)

@@ -22,6 +22,7 @@ type Fault struct {
 	Inner  string // code of the inner error
 	After  string // Retry-After
 	HTML   bool   // the answer is a page, as of something between
+	Stale  bool   // a read is answered as it was when it was asked first
 
 	// Late lets the write be accepted and fail at its end; Hang lets it never end. They are about writes of the resource in Path.
 	Late bool
@@ -91,6 +92,8 @@ func (f *Fault) strikeAfter(w http.ResponseWriter, a *answer) {
 	switch {
 	case f.Drop:
 		panic(http.ErrAbortHandler)
+	case f.Stale:
+		a.write(w)
 	case f.HTML:
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(f.Status)
