@@ -183,7 +183,7 @@ func probeOf(in *armnetwork.Probe) probe {
 	x := probe{Name: value(in.Name)}
 	if p := in.Properties; p != nil {
 		x.Protocol, x.Port, x.Path, x.Interval = string(value(p.Protocol)), value(p.Port), value(p.RequestPath), value(p.IntervalInSeconds)
-		x.Threshold = value(p.ProbeThreshold)
+		x.Threshold = cmp.Or(value(p.ProbeThreshold), value(p.NumberOfProbes))
 	}
 	return x
 }

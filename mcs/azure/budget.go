@@ -10,8 +10,10 @@ import (
 // subscription, and gitfleet takes a fifth of the writes at most.
 // https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling
 type Budget struct {
-	Writes, Reads           float64 // a second
-	WriteBurst, ReadBurst   int
+	Writes, Reads         float64 // a second
+	WriteBurst, ReadBurst int
+	// PollEvery is how long to wait at least before it is asked how a write goes. LongestSlice is how long one Apply may go on before
+	// what has changed meanwhile gets its chance.
 	PollEvery, LongestSlice time.Duration
 }
 

@@ -34,12 +34,12 @@ type design struct {
 type part struct {
 	Place    string // where it is, for a person
 	LB       loadBalancer
-	IP       *publicIP // ours; nil when the frontend is internal, or the address was brought
-	Brought  string    // ID of a public IP that is there
-	ByIP     netip.Addr
-	Unknown  []string // clusters whose nodes are not known: what the pool has of them stays
-	Present  map[string]bool
-	Clusters []string // that have nodes here, or may
+	IP       *publicIP       // ours; nil when the frontend is internal, or the address was brought
+	Brought  string          // ID of a public IP that a user made
+	ByIP     netip.Addr      // address of one that a user made; its ID is found when it is needed
+	Clusters []string        // that have nodes here, or may
+	Unknown  []string        // clusters whose nodes are not known: what the pool has of them stays
+	Present  map[string]bool // by backendName: nodes that are there, whether or not they take connections
 }
 
 // place is what one pool can span: one network. Regions are those of networks.
@@ -49,17 +49,21 @@ func (p place) String() string { return lastOf(p.network) + " in " + p.region }
 
 // Limits of Azure that a design is checked against: https://learn.microsoft.com/azure/azure-resource-manager/management/azure-subscription-service-limits#load-balancer
 const (
-	mostRules         = 1500  // of a load balancer
-	mostPool          = 5000  // addresses of a pool
-	mostGlobalPool    = 300   // frontends of a pool of tier Global
-	mostConfigs       = 10000 // rules times addresses, of one frontend
-	mostRulesOfNode   = 300   // over all load balancers that a node is behind
+	mostRules       = 1500  // of a load balancer
+	mostPool        = 5000  // addresses of a pool
+	mostGlobalPool  = 300   // frontends of a pool of tier Global
+	mostConfigs     = 10000 // rules times addresses, of one frontend
+	mostRulesOfNode = 300   // over all load balancers that a node is behind
+	longestProbe    = 120   // seconds: interval times threshold stays below
+)
+
+// What is written where nobody asks for anything else, and the names of what each load balancer has one of.
+const (
 	healthzPort       = 10256 // kube-proxy's
 	healthzPath       = "/healthz"
 	defaultIdle       = 4 // minutes
 	defaultInterval   = 5 // seconds
 	defaultThreshold  = 2
-	longestProbe      = 120 // seconds: interval times threshold stays below
 	frontendName      = "frontend"
 	poolName          = "nodes"
 	regionalPool      = "regions"

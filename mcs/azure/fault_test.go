@@ -367,6 +367,24 @@ func TestWaitsDouble(t *testing.T) {
 	}
 }
 
+// TestUnheeded: what Azure takes and does not do is told, and not written at the rate of the budget for ever.
+func TestUnheeded(t *testing.T) {
+	for _, path := range []string{"/publicIPAddresses/", "/loadBalancers/", "/backendAddressPools/"} {
+		w := newWorld(t, nil, slow())
+		w.sim.Inject(armsim.Fault{Method: http.MethodPut, Path: path, Status: 200, Code: "none", Times: 100000, Before: true})
+		w.web(nil)
+		began := w.clock.Now()
+		for w.clock.Now().Sub(began) < time.Hour {
+			after, _ := w.turn()
+			w.clock.advance(max(after, time.Second))
+		}
+		w.problem("web", "Azure took it and does not show it")
+		if n := w.wire.puts; n < 4 || n > 60 {
+			t.Errorf("%s: in an hour it is written %d times", path, n)
+		}
+	}
+}
+
 // TestStaleReads: a list that lags behind takes nothing away, neither in Azure nor on members.
 func TestStaleReads(t *testing.T) {
 	for name, age := range map[string]time.Duration{"of a moment": time.Second, "of an hour": time.Hour} {

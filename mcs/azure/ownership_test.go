@@ -27,7 +27,7 @@ func TestStrangers(t *testing.T) {
 		want string
 	}{
 		"untagged":         {nil, "no tag of gitfleet's"},
-		"another fleet":    {map[string]string{tagFleet: "others", tagService: "shop/web", tagSource: "x"}, "belongs to fleet others"},
+		"another fleet":    {map[string]string{tagFleet: "others", tagService: "shop/web", tagSource: undisturbed.p.designer.owner.source}, "belongs to fleet others"},
 		"another source":   {map[string]string{tagFleet: "test", tagService: "shop/web", tagSource: "x"}, "of another repository"},
 		"nobody's service": {map[string]string{tagFleet: "test"}, "is not this fleet's"},
 	} {

@@ -29,15 +29,14 @@ const (
 
 // step is one write. What it writes is decided again on what a fresh read shows.
 type step struct {
-	verb  verb
-	id    string // of the resource
-	root  string // of the resource that is locked by it and has its ETag: the load balancer of a pool, the group of a rule
-	lb    loadBalancer
-	pool  pool
-	ip    publicIP
-	rule  securityRule
-	group securityGroup
-	why   string
+	verb verb
+	id   string // of the resource
+	root string // of the resource that is locked by it and has its ETag: the load balancer of a pool, the group of a rule
+	lb   loadBalancer
+	pool pool
+	ip   publicIP
+	rule securityRule
+	why  string
 }
 
 // wait is something that takes time and no write.
@@ -142,7 +141,7 @@ func (p *progress) bring(want part, f found, m moment, before bool) bool {
 	to := want.LB
 	to.Pools = slices.Clone(to.Pools)
 	for i := range to.Pools {
-		if holds, ok := have.pool(to.Pools[i].Name); ok && same(holds.Network, to.Pools[i].Network) {
+		if holds, ok := have.pool(to.Pools[i].Name); ok && (same(holds.Network, to.Pools[i].Network) || len(holds.Backends) == 0) {
 			to.Pools[i].Backends = holds.Backends
 		} else if !to.Global {
 			to.Pools[i].Backends = nil
@@ -344,7 +343,7 @@ func (p *progress) letIn(d design, m moment) {
 				p.problems = append(p.problems, fmt.Sprintf("network security group %s has no priority left from %d to %d: widen securityRulePriorities in the provider file", lastOf(id), m.config.SecurityRulePriorities[0], m.config.SecurityRulePriorities[1]))
 				continue
 			}
-			p.steps = append(p.steps, step{verb: putRule, id: g.ID + "/securityRules/" + want.Name, root: g.ID, rule: want, group: g, why: "lets clients in"})
+			p.steps = append(p.steps, step{verb: putRule, id: g.ID + "/securityRules/" + want.Name, root: g.ID, rule: want, why: "lets clients in"})
 		}
 		p.closeAll(d.Key, g, m, func(r securityRule) bool { return !wanted[at(r.Name)] })
 	}
@@ -354,7 +353,7 @@ func (p *progress) letIn(d design, m moment) {
 func (p *progress) closeAll(key mcs.Key, g securityGroup, m moment, match func(securityRule) bool) {
 	for _, r := range g.Rules {
 		if owner, mine := m.owner.described(r.Description); mine && owner == key && match(r) {
-			p.steps = append(p.steps, step{verb: deleteRule, id: g.ID + "/securityRules/" + r.Name, root: g.ID, rule: r, group: g, why: "is not needed any more"})
+			p.steps = append(p.steps, step{verb: deleteRule, id: g.ID + "/securityRules/" + r.Name, root: g.ID, rule: r, why: "is not needed any more"})
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -65,14 +66,39 @@ func (p *Provider) ask(ctx context.Context, id string, x *pending) {
 		x.next = p.now().Add(max(x.after, min(p.meter.budget.PollEvery<<min(x.asks, 3), 10*time.Second)))
 	default:
 		delete(p.pending, id)
-		if f != nil && f.cause != gone { // gone: the record of the operation is, and the resource itself tells
+		p.written[id] = p.now()
+		unread := p.reread(ctx, x.key, x.step) != nil
+		switch {
+		case f != nil && f.cause != gone: // gone: the record of the operation is, and the resource itself tells
 			p.failed(x.step, f)
-		} else {
+		case !unread && p.unheeded(x.key, x.step):
+			p.failed(x.step, &fault{cause: failedLate, text: "Azure took it and does not show it"})
+		default:
 			delete(p.setbacks, id)
 		}
-		p.written[id] = p.now()
-		p.reread(ctx, x.key, x.step)
 	}
+}
+
+// unheeded tells whether the same is still to be written although it was: then it is not written again and again.
+func (p *Provider) unheeded(key mcs.Key, s step) bool {
+	return slices.ContainsFunc(p.progress(key).steps, func(left step) bool {
+		return left.id == s.id && isDelete(left.verb) == isDelete(s.verb) && left.why == s.why && reflect.DeepEqual(left.content(), s.content())
+	})
+}
+
+// content is what s writes.
+func (s step) content() any {
+	switch s.verb {
+	case putPool, putPoolRemovals:
+		return s.pool
+	case putRule:
+		return s.rule
+	case putIP:
+		s.ip.ETag, s.ip.State = "", ""
+		return s.ip
+	}
+	s.lb.ETag, s.lb.State = "", ""
+	return s.lb
 }
 
 func delay(times int) time.Duration { return min(firstDelay<<min(times, 8), lastDelay) }

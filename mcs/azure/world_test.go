@@ -50,6 +50,7 @@ type world struct {
 type wire struct {
 	sim    http.RoundTripper
 	sent   int
+	puts   int
 	dieAt  int  // the number of the exchange after which the process ends; 0 for never
 	unsent bool // the last exchange does not arrive
 	dead   bool
@@ -62,6 +63,9 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errDead
 	}
 	w.sent++
+	if r.Method == http.MethodPut {
+		w.puts++
+	}
 	if w.dieAt == 0 || w.sent < w.dieAt {
 		return w.sim.RoundTrip(r)
 	}

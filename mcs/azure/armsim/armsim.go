@@ -421,9 +421,24 @@ func (res *resource) json() map[string]any {
 			if childProperties != nil {
 				childProperties["provisioningState"] = res.state
 			}
+			if list == "backendAddressPools" {
+				spread(childProperties)
+			}
 		}
 	}
 	return out
+}
+
+// spread writes a pool's network at its addresses, where recordings have it.
+func spread(pool map[string]any) {
+	network, ok := pool["virtualNetwork"]
+	if !ok {
+		return
+	}
+	delete(pool, "virtualNetwork")
+	for _, a := range items(pool, "loadBalancerBackendAddresses") {
+		object(a, "properties")["virtualNetwork"] = network
+	}
 }
 
 func childLists(kind string) []string {

@@ -31,13 +31,13 @@ type limit struct {
 func limitsFor(method string) []limit {
 	minutes := 5 * time.Minute
 	if method == http.MethodGet {
-		return []limit{{250, 25, "reads", "SubscriptionRequestsThrottled", 10 * second}, {10000, 10000 / minutes.Seconds(), "", "TooManyRequests", minutes}}
+		return []limit{{250, 25, "reads", "SubscriptionRequestsThrottled", 10 * time.Second}, {10000, 10000 / minutes.Seconds(), "", "TooManyRequests", minutes}}
 	}
 	name := "writes"
 	if method == http.MethodDelete {
 		name = "deletes"
 	}
-	return []limit{{200, 10, name, "SubscriptionRequestsThrottled", 10 * second}, {1000, 1000 / minutes.Seconds(), "", "TooManyRequests", minutes}}
+	return []limit{{200, 10, name, "SubscriptionRequestsThrottled", 10 * time.Second}, {1000, 1000 / minutes.Seconds(), "", "TooManyRequests", minutes}}
 }
 
 // throttled takes a request out of its buckets.

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 )
 
 // checkETag wants the version that a client has read to be the one that stands.
@@ -311,6 +310,3 @@ func orEmpty(m map[string]any) map[string]any {
 	}
 	return m
 }
-
-// second is the unit of times in answers.
-const second = time.Second
