@@ -26,8 +26,6 @@ type design struct {
 	Keep bool
 	// Waiting tells that a cluster is not yet in that shall be: what is to be replaced stays until it is.
 	Waiting bool
-	// Unplaced are clusters that lie nobody knows where: what stands of them stays.
-	Unplaced []string
 }
 
 // part is one load balancer with its address.
@@ -86,7 +84,7 @@ func (c designer) design(lb mcs.LoadBalancer, f found) design {
 	}
 	s, problems, notes := readSettings(lb.Annotations)
 	d.Refused, d.Notes = problems, notes
-	sites := c.place(lb, &d)
+	sites := c.place(lb, &d, f)
 	places := slices.SortedFunc(maps.Keys(sites), func(a, b place) int {
 		return cmp.Or(cmp.Compare(a.region, b.region), cmp.Compare(at(a.network), at(b.network)))
 	})
@@ -119,14 +117,18 @@ func (c designer) design(lb mcs.LoadBalancer, f found) design {
 	return d
 }
 
-// place groups the sites by network, and notes those that have none.
-func (c designer) place(lb mcs.LoadBalancer, d *design) map[place][]mcs.Site {
+// place groups the sites by network. One that lies nobody knows where is left out, unless it was in before: then nothing may change.
+func (c designer) place(lb mcs.LoadBalancer, d *design, f found) map[place][]mcs.Site {
 	sites := map[place][]mcs.Site{}
 	networks := map[string]place{}
 	for _, s := range lb.Sites {
 		l, err := c.locate(s.Member)
 		if err != nil {
-			d.Notes, d.Unplaced = append(d.Notes, err.Error()), append(d.Unplaced, s.Name)
+			if f.has(s.Name) {
+				d.Refused = append(d.Refused, err.Error()+"; until then nothing of this service is changed")
+			} else {
+				d.Notes = append(d.Notes, err.Error())
+			}
 			continue
 		}
 		p, known := networks[at(l.VirtualNetwork)]

@@ -184,6 +184,18 @@ func (f found) withoutETags() found {
 	return out
 }
 
+// has tells whether nodes of a cluster are in a pool.
+func (f found) has(cluster string) bool {
+	for _, lb := range f.LBs {
+		for _, to := range lb.Pools {
+			if lb.Mine && slices.ContainsFunc(to.Backends, func(b backend) bool { return ownerOf(b.Name) == cluster }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // states are the provisioning states of what is ours, by at(ID).
 func (f found) states() map[string]string {
 	out := map[string]string{}

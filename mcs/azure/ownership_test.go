@@ -252,6 +252,56 @@ func TestPlacesUnknown(t *testing.T) {
 	}
 }
 
+// TestPlaceForgotten: a member of several networks whose place is not known any more takes nothing with it.
+func TestPlaceForgotten(t *testing.T) {
+	w := newWorld(t, map[string]string{"m2": "westus"}, slow())
+	w.web(nil)
+	w.settle()
+	want, was := w.stands(), w.address("web")
+	place := w.config.Members["m2"]
+	delete(w.config.Members, "m2")
+	w.start()
+	w.settle()
+	w.problem("web", "where member m2 lies is not known", "nothing of this service is changed")
+	if diff := cmp.Diff(want, w.stands()); diff != "" || !slices.Equal(w.frontend("web").Addresses, []netip.Addr{was}) {
+		t.Errorf("it is at %v, and was at %s; stands (-want +got):\n%s", w.frontend("web").Addresses, was, diff)
+	}
+	w.config.Members["m2"] = place
+	w.start()
+	w.settle()
+	w.reaches("web", "m1", "m2")
+	// One that was never in keeps nobody waiting.
+	delete(w.config.Members, "m3")
+	w.start()
+	w.export("m3", "web", 1)
+	w.addNode("m1")
+	w.settle()
+	if _, there := w.ofCluster("m1"); there != 3 {
+		t.Errorf("the pools have %d nodes of m1, want the new one, too", there)
+	}
+}
+
+// TestNotAtFirstSight: what nobody asks for stands for as long as draining takes, also when there is nothing to drain, and with it what
+// stands before it.
+func TestNotAtFirstSight(t *testing.T) {
+	for name, endpoints := range map[string]int{"with endpoints": 1, "without": 0} {
+		w := newWorld(t, map[string]string{"m2": "westus"}, slow())
+		w.export("m1", "web", endpoints)
+		w.export("m2", "web", endpoints)
+		w.ask("m1", "web", nil)
+		w.settle()
+		w.unask("m1", "web")
+		began := w.clock.Now()
+		for len(w.stands()) == 6 {
+			after, _ := w.turn()
+			w.clock.advance(after)
+		}
+		if took := w.clock.Now().Sub(began); took < w.config.Drain.Duration {
+			t.Errorf("%s: the first is gone after %s", name, took)
+		}
+	}
+}
+
 // TestForgottenByAll: while it cannot be seen whether somebody still asks, nothing is deleted, however the askers are kept.
 func TestForgottenByAll(t *testing.T) {
 	w := newWorld(t, nil, slow())

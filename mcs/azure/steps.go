@@ -100,7 +100,7 @@ func (d design) next(f found, m moment) progress {
 		ready = p.bring(part, f, m, ready) && ready
 	}
 	p.letIn(d, m)
-	if ready && !d.Waiting && len(d.Unplaced) == 0 {
+	if ready && !d.Waiting {
 		p.retire(d, f, m)
 	}
 	return p
