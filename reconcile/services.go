@@ -181,11 +181,22 @@ func (l *Loop) startProvider(ctx context.Context, now time.Time) {
 	if reflect.DeepEqual(plan, s.tried) && !s.provide.ready(now) {
 		return
 	}
+	l.tellUnasked(plan)
 	s.tried = plan
 	start(ctx, l, &s.provide, func(ctx context.Context) provided {
 		state, err := l.opt.Provider.Apply(ctx, plan)
 		return provided{state, err}
 	}, func(p provided) { l.provided(ctx, p) })
+}
+
+// tellUnasked logs changes that nobody asks for: something was done to a load balancer, or to what it reaches.
+func (l *Loop) tellUnasked(plan mcs.Plan) {
+	for _, c := range plan.Changes {
+		have, stands := l.services.state[c.LoadBalancer.Key()]
+		if stands && c.Action == mcs.Update && !have.Frontend.Retry && c.LoadBalancer.DifferenceFrom(have.LoadBalancer) == "" {
+			l.opt.Log.Info("a load balancer is not as it shall be, and is brought in step", "service", c.LoadBalancer.Key().String(), "difference", c.Reason)
+		}
+	}
 }
 
 // listed folds what the provider has in place.
