@@ -26,6 +26,8 @@ type design struct {
 	Keep bool
 	// Waiting tells that a cluster is not yet in that shall be: what is to be replaced stays until it is.
 	Waiting bool
+	// Unaware tells that nodes in pools do not know the global address yet: what comes to that would be lost there.
+	Unaware bool
 }
 
 // part is one load balancer with its address.

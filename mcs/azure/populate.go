@@ -29,7 +29,11 @@ func (c designer) populate(d *design, i int, lb mcs.LoadBalancer, s settings, si
 		if why := c.out(*d, *p, lb, s, site, f); why != "" {
 			d.Waiting = true
 			d.Notes = append(d.Notes, fmt.Sprintf("cluster %s takes no connections: %s", site.Name, why))
-			continue
+			if d.Global == nil || !f.holds(*p, site.Name) || !p.knownTo(site, f) {
+				continue
+			}
+			d.Unaware = true // all that its nodes do not know is the global address, which is new: they go on
+			d.Notes[len(d.Notes)-1] = fmt.Sprintf("cluster %s takes no connections to the global address yet", site.Name)
 		}
 		for _, a := range c.targets(lb, s, site) {
 			to.Backends = append(to.Backends, backend{Name: backendName(site.Name, a.String()), Address: a})
@@ -37,6 +41,19 @@ func (c designer) populate(d *design, i int, lb mcs.LoadBalancer, s settings, si
 		}
 	}
 	slices.SortFunc(to.Backends, func(a, b backend) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// holds tells whether a part's pool has nodes of a cluster that take connections.
+func (f found) holds(p part, cluster string) bool {
+	return slices.ContainsFunc(f.LBs[at(p.LB.ID)].Pools, func(to pool) bool {
+		return slices.ContainsFunc(to.Backends, func(b backend) bool { return !b.Down && ownerOf(b.Name) == cluster })
+	})
+}
+
+// knownTo tells whether the nodes of a site know the part's own address.
+func (p part) knownTo(site mcs.Site, f found) bool {
+	a := f.addressOf(p)
+	return a.IsValid() && site.Service != nil && !site.Service.Deleting && slices.Contains(site.Service.Ingress, a.String())
 }
 
 // targets are the addresses of a site that go into a pool.

@@ -97,7 +97,7 @@ func (d design) next(f found, m moment) progress {
 	}
 	ready := true
 	for _, part := range parts {
-		ready = p.bring(part, f, m, ready) && ready
+		ready = p.bring(part, f, m, ready && !d.Unaware) && ready
 	}
 	p.letIn(d, m)
 	if ready && !d.Waiting {

@@ -48,6 +48,65 @@ func TestTwoNetworks(t *testing.T) {
 	}
 }
 
+// TestFirstAddress: clients are told of the one address that stays, not of one on the way to it.
+func TestFirstAddress(t *testing.T) {
+	w := newWorld(t, map[string]string{"m2": "westus"}, slow())
+	w.web(nil)
+	for range 500 {
+		after, more := w.turn()
+		for _, a := range w.frontend("web").Addresses {
+			if a.As4()[0] != 4 {
+				t.Fatalf("it is said to be at %s, which is not of tier Global", a)
+			}
+		}
+		if !more {
+			break
+		}
+		w.clock.advance(after)
+	}
+	w.look()
+	w.reaches("web", "m1", "m2")
+}
+
+// TestAnotherNetwork: an exporter in another network comes and goes, and the one that was there is reached all the time, where clients are
+// told to go.
+func TestAnotherNetwork(t *testing.T) {
+	w := newWorld(t, map[string]string{"m2": "westus"}, slow())
+	w.export("m1", "web", 1)
+	w.ask("m1", "web", nil)
+	w.settle()
+	was := w.address("web")
+	through := func(what string, lost bool) {
+		for range 500 {
+			after, more := w.turn()
+			w.look()
+			a := w.frontend("web").Addresses
+			if len(a) != 1 {
+				t.Fatalf("%s: it is at %v", what, a)
+			}
+			if r := w.sim.Reach(a[0], 80, "tcp"); !slices.Contains(r.Clusters, "m1") || len(r.Lost) > 0 && !lost {
+				t.Fatalf("%s: %s reaches %+v", what, a[0], r)
+			}
+			if !more {
+				return
+			}
+			w.clock.advance(after)
+		}
+		t.Fatalf("%s: it never comes to rest: %s", what, frontends(w.state))
+	}
+	w.export("m2", "web", 1)
+	through("another network comes", false)
+	w.reaches("web", "m1", "m2")
+	if r := w.sim.Reach(was, 80, "tcp"); !slices.Contains(r.Clusters, "m1") {
+		t.Errorf("who has the address from before reaches %+v", r)
+	}
+	w.unexport("m2", "web")
+	through("it goes", true) // what comes to nodes of m2 before they are drained finds no pod
+	if now := w.address("web"); now != was {
+		t.Errorf("one network is left, and it is at %s; before it was at %s", now, was)
+	}
+}
+
 // TestSecondPass: what is in place is written once, and read by a process that starts anew without any write.
 func TestSecondPass(t *testing.T) {
 	for name, places := range map[string]map[string]string{"one network": nil, "two networks": {"m2": "westus"}} {

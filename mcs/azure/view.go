@@ -98,7 +98,7 @@ func recalled(key mcs.Key, f found) mcs.LoadBalancer {
 
 // frontend tells where a service is reached, and what is not as it shall be.
 func (p *Provider) frontend(key mcs.Key, v *view, told bool) mcs.Frontend {
-	out := mcs.Frontend{Addresses: addresses(v.design, v.found)}
+	out := mcs.Frontend{Addresses: addresses(v.design, v.found, p.told[key].lb.Previous)}
 	if !told {
 		out.Undecided = serviceKey(key)
 		return out
@@ -166,9 +166,9 @@ func (p *Provider) underway(key mcs.Key, left []step, r *reasons) {
 	}
 }
 
-// addresses are where clients reach what stands. While what is designed takes no connections yet and something else of the service
+// addresses are where clients reach what stands. While what is designed takes no connections yet and what clients were told of before
 // does, as when it becomes internal, that is still the place to go.
-func addresses(d design, f found) []netip.Addr {
+func addresses(d design, f found, before []netip.Addr) []netip.Addr {
 	designed := map[string]bool{}
 	for _, part := range d.Parts {
 		designed[at(part.LB.ID)] = d.Global == nil
@@ -178,7 +178,10 @@ func addresses(d design, f found) []netip.Addr {
 	}
 	for _, match := range []func(id string, lb loadBalancer) bool{
 		func(id string, lb loadBalancer) bool { return designed[id] && lb.takesConnections() },
-		func(_ string, lb loadBalancer) bool { return lb.takesConnections() },
+		func(id string, lb loadBalancer) bool {
+			known := slices.ContainsFunc(f.addresses(id), func(a netip.Addr) bool { return slices.Contains(before, a) })
+			return lb.takesConnections() && (known || len(designed) == 0)
+		},
 		func(id string, _ loadBalancer) bool { return designed[id] || len(designed) == 0 },
 	} {
 		if out := f.addressesOf(match); len(out) > 0 {

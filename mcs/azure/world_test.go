@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/gitfleet/gitfleet/api"
+	networkingv1alpha1 "github.com/gitfleet/gitfleet/api/networking/v1alpha1"
 	"github.com/gitfleet/gitfleet/mcs"
 	"github.com/gitfleet/gitfleet/mcs/azure/armsim"
 	"github.com/gitfleet/gitfleet/render"
@@ -130,10 +131,16 @@ func (w *world) unexport(member, name string) {
 	o.Exports = slices.DeleteFunc(o.Exports, func(e mcs.Export) bool { return e.Name == name })
 }
 
+// ask makes a MultiClusterService of the same name as what it imports, or changes the annotations of one.
 func (w *world) ask(member, name string, annotations map[string]string) {
-	w.unask(member, name)
 	o := w.members[member]
-	o.Services = append(o.Services, mcs.Service{Cluster: member, Namespace: "shop", Name: name, ImportName: name, Created: w.clock.Now(), Annotations: annotations})
+	s := mcs.Service{Cluster: member, Namespace: "shop", Name: name, ImportName: name, Created: w.clock.Now()}
+	if i := slices.IndexFunc(o.Services, func(s mcs.Service) bool { return s.Name == name }); i >= 0 {
+		s = o.Services[i]
+	}
+	w.unask(member, name)
+	s.Annotations = annotations
+	o.Services = append(o.Services, s)
 }
 
 func (w *world) unask(member, name string) {
@@ -163,6 +170,17 @@ func (w *world) bringMembers(r mcs.Resolution) bool {
 	changed := false
 	for _, write := range r.Statuses(w.state, w.clock.Now()) {
 		switch status := write.Status.(type) {
+		case networkingv1alpha1.MultiClusterServiceStatus:
+			o := w.members[write.Cluster]
+			o.Services = slices.Clone(o.Services)
+			for i := range o.Services {
+				if s := &o.Services[i]; s.Name == write.Name {
+					s.Ingress = nil
+					for _, at := range status.LoadBalancer.Ingress {
+						s.Ingress = append(s.Ingress, at.IP)
+					}
+				}
+			}
 		case corev1.ServiceStatus:
 			o := w.members[write.Cluster]
 			for i := range o.Derived {
