@@ -267,6 +267,9 @@ type Site struct {
 	Member
 	Endpoints int             // how many of the load balancer's endpoints, each counted once, are there
 	Service   *DerivedService // that takes in the traffic there; nil while it does not stand
+	// Unseen tells that the member cannot be seen, or not all of it yet: what of it is behind the load balancer stays. It may be one
+	// that exports nothing.
+	Unseen bool
 }
 
 // Backend is one endpoint behind one port of a load balancer.

@@ -29,7 +29,7 @@ func (l *Loop) converged(r report.Report) bool {
 			return false
 		}
 	}
-	return !l.services.provide.running && !l.services.unfinished && l.services.err == nil && r.Removing == 0 && r.Confirm == nil
+	return !l.services.provide.running && l.services.after == 0 && l.services.err == nil && r.Removing == 0 && r.Confirm == nil
 }
 
 // terminating names the object of ours that has been being deleted for longest, what it waits for, and counts the others;
@@ -76,7 +76,11 @@ func (l *Loop) stuck() bool {
 			return false
 		}
 	}
-	return !l.services.provide.running && l.toldHub(l.Report()) && l.toldForge()
+	// A provider that wants to come back only after so long waits for a person, or for a limit that is not its own.
+	if after := l.services.after; l.services.provide.running || after > 0 && after < lastRetry {
+		return false
+	}
+	return l.toldHub(l.Report()) && l.toldForge()
 }
 
 // pending tells whether m may still make progress by itself.

@@ -20,9 +20,9 @@ type services struct {
 	state      mcs.State // what the provider has in place; nil until it was asked
 	tried      mcs.Plan  // what was last applied
 	provide    worker
-	unfinished bool      // something was begun that is not in place yet
-	relist     time.Time // when state is to be asked for anew; zero for never
-	err        error     // why the provider failed as a whole
+	after      time.Duration // until what was begun is further; 0 when all is in place
+	relist     time.Time     // when state is to be asked for anew; zero for never
+	err        error         // why the provider failed as a whole
 }
 
 // servicesSet is the name of the ApplySet for the objects that services need on a member. It is no valid name for a
@@ -231,7 +231,7 @@ func (l *Loop) provided(ctx context.Context, p provided) {
 			failed = true
 		}
 	}
-	s.unfinished = after > 0
+	s.after = after
 	switch {
 	case after > 0:
 		s.provide.succeeded()

@@ -185,6 +185,16 @@ func TestAzure(t *testing.T) {
 		}
 		return nil
 	})
+
+	a.p.stop()
+	a.apply(0, multiClusterService(a.ns, "hello"))
+	if code, out, errs := a.w.once(a.flags...); code != 0 {
+		t.Errorf("one pass exits %d: %s%s", code, out, errs)
+	}
+	s, _ := read[networkingv1alpha1.MultiClusterService](a.clusterset, 0, fleetMultiple, "hello")
+	if len(s.Status.LoadBalancer.Ingress) != 1 || len(a.sim.IDs("loadBalancers")) != 3 {
+		t.Errorf("one pass is over, the status is %+v, in Azure stands %q", s.Status, a.sim.IDs("loadBalancers"))
+	}
 }
 
 // samePorts wants the Services that take in traffic on the first and third member to have the same port.

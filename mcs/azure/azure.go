@@ -207,6 +207,7 @@ func (p *Provider) Plan(r mcs.Resolution, in mcs.State) mcs.Plan {
 		wanted[lb.Key()] = true
 		lb.Sites = sites(r, lb)
 		have, ok := in[lb.Key()]
+		lb.Clusters = asking(r, lb, have.LoadBalancer)
 		if !ok {
 			plan.Changes = append(plan.Changes, mcs.Change{Action: mcs.Create, LoadBalancer: lb, Reason: "new"})
 		} else if reason := p.difference(lb, have); reason != "" {
@@ -219,7 +220,8 @@ func (p *Provider) Plan(r mcs.Resolution, in mcs.State) mcs.Plan {
 		}
 		if r.Asked(key.Key) { // nothing exports it: its address is kept
 			lb := have.LoadBalancer
-			lb.Ports, lb.Backends, lb.Sites = nil, nil, nil
+			lb.Ports, lb.Backends = nil, nil
+			lb.Sites = sites(r, lb)
 			if reason := p.difference(lb, have); reason != "" {
 				plan.Changes = append(plan.Changes, mcs.Change{Action: mcs.Update, LoadBalancer: lb, Reason: cmp.Or(reason, "nothing exports it")})
 			}
@@ -272,6 +274,18 @@ func kindOf(v verb) string {
 	return "load balancer"
 }
 
+// asking are the members that ask for lb, and those that asked when it was last seen and cannot be seen now.
+func asking(r mcs.Resolution, lb, before mcs.LoadBalancer) []string {
+	out := slices.Clone(lb.Clusters)
+	for _, cluster := range before.Clusters {
+		if slices.Contains(r.Unsynced, cluster) {
+			out = append(out, cluster)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // sites are the clusters behind lb, as far as r shows them.
 func sites(r mcs.Resolution, lb mcs.LoadBalancer) []mcs.Site {
 	endpoints := map[string]map[netip.Addr]bool{}
@@ -281,13 +295,15 @@ func sites(r mcs.Resolution, lb mcs.LoadBalancer) []mcs.Site {
 		}
 		endpoints[b.Cluster][b.Target.Addr()] = true
 	}
+	clusters := append(slices.Clone(exporters(r, lb)), r.Unsynced...)
+	slices.Sort(clusters)
 	var out []mcs.Site
-	for _, cluster := range exporters(r, lb) {
+	for _, cluster := range slices.Compact(clusters) {
 		m, ok := r.Members[cluster]
 		if !ok {
 			continue // it left the fleet
 		}
-		s := mcs.Site{Member: m, Endpoints: len(endpoints[cluster])}
+		s := mcs.Site{Member: m, Endpoints: len(endpoints[cluster]), Unseen: slices.Contains(r.Unsynced, cluster)}
 		if d, ok := r.Derived(cluster, serviceKey(lb.Key().Key)); ok {
 			s.Service = &d
 		}

@@ -24,6 +24,8 @@ type design struct {
 	Notes   []string // what has no effect, or is left out, and why
 	// Keep tells that nothing is exported now: what stands stays, with nothing behind it.
 	Keep bool
+	// Unseen are members that cannot be seen: what pools have of them stays.
+	Unseen []string
 	// Waiting tells that a cluster is not yet in that shall be: what is to be replaced stays until it is.
 	Waiting bool
 	// Unaware tells that nodes in pools do not know the global address yet: what comes to that would be lost there.
@@ -80,6 +82,11 @@ type designer struct {
 // design returns what shall stand for lb while f stands.
 func (c designer) design(lb mcs.LoadBalancer, f found) design {
 	d := design{Key: lb.Key().Key}
+	for _, s := range lb.Sites {
+		if s.Unseen {
+			d.Unseen = append(d.Unseen, s.Name)
+		}
+	}
 	if len(lb.Ports) == 0 {
 		d.Keep = true
 		return d
@@ -124,6 +131,9 @@ func (c designer) place(lb mcs.LoadBalancer, d *design, f found) map[place][]mcs
 	sites := map[place][]mcs.Site{}
 	networks := map[string]place{}
 	for _, s := range lb.Sites {
+		if s.Unseen && !f.has(s.Name) {
+			continue // there is nothing of it, and nothing can be told of it
+		}
 		l, err := c.locate(s.Member)
 		if err != nil {
 			if f.has(s.Name) {

@@ -195,6 +195,59 @@ func TestLosingSight(t *testing.T) {
 	}
 }
 
+// TestPartialView: members come into sight one thing after the other, and one member after the other. What is not seen yet takes nothing away.
+func TestPartialView(t *testing.T) {
+	for name, places := range map[string]map[string]string{"one network": nil, "two networks": {"m2": "westus"}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, places, slow())
+			w.web(nil)
+			w.ask("m2", "web", nil)
+			w.settle()
+			seen := w.members
+			for _, first := range []string{"", "m1", "m2", "m3"} {
+				for what, partly := range map[string]func(o mcs.Observed) mcs.Observed{
+					"nothing": func(o mcs.Observed) mcs.Observed { return mcs.Observed{} },
+					"nodes":   func(o mcs.Observed) mcs.Observed { return mcs.Observed{Nodes: o.Nodes} },
+					"exports without endpoints": func(o mcs.Observed) mcs.Observed {
+						o.Derived, o.Exports = nil, slices.Clone(o.Exports)
+						for i := range o.Exports {
+							o.Exports[i].Endpoints = nil
+						}
+						return o
+					},
+					"services, too": func(o mcs.Observed) mcs.Observed { o.Exports = nil; return o },
+					"what asks": func(o mcs.Observed) mcs.Observed {
+						return mcs.Observed{Nodes: o.Nodes, Services: o.Services, Derived: o.Derived}
+					},
+				} {
+					w.members = map[string]*mcs.Observed{}
+					for m, o := range seen {
+						part := *o
+						if m != first {
+							part = partly(part)
+							part.Cluster, part.Synced = m, false
+						}
+						w.members[m] = &part
+					}
+					w.start()
+					w.sim.Forget()
+					for range 8 {
+						after, _ := w.turn()
+						w.clock.advance(after)
+					}
+					if writes := w.writes(); len(writes) > 0 {
+						t.Errorf("of all members but %q is seen %s, and written is %q", first, what, writes)
+					}
+				}
+			}
+			w.members = seen
+			w.start()
+			w.settle()
+			w.reaches("web", "m1", "m2")
+		})
+	}
+}
+
 // TestColdStart: a process that sees no member yet takes nothing away.
 func TestColdStart(t *testing.T) {
 	w := newWorld(t, map[string]string{"m2": "westus"}, slow())

@@ -12,9 +12,10 @@ import (
 // populate fills the pool of part i with the nodes of its clusters that take connections now.
 func (c designer) populate(d *design, i int, lb mcs.LoadBalancer, s settings, sites []mcs.Site, f found) {
 	p := &d.Parts[i]
+	p.Unknown = slices.Clone(d.Unseen)
 	to := &p.LB.Pools[0]
 	for _, site := range sites {
-		if len(site.Nodes) == 0 {
+		if site.Unseen || len(site.Nodes) == 0 {
 			p.Unknown = append(p.Unknown, site.Name)
 			continue
 		}

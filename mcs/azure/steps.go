@@ -86,7 +86,7 @@ func (d design) next(f found, m moment) progress {
 	if d.Keep {
 		for _, id := range sortedIDs(f.LBs) {
 			if lb := f.LBs[id]; lb.Mine && !lb.Global && len(lb.Pools) > 0 {
-				p.membership(part{Place: lastOf(lb.ID), LB: withoutBackends(lb)}, lb, f, m)
+				p.membership(part{Place: lastOf(lb.ID), LB: withoutBackends(lb), Unknown: d.Unseen}, lb, f, m)
 			}
 		}
 		return p
@@ -373,7 +373,9 @@ func (p *progress) retire(d design, f found, m moment) {
 		if !lb.Mine || wanted[id] {
 			continue
 		}
-		p.takeDown(lb, f, m)
+		if !slices.ContainsFunc(d.Unseen, f.has) { // else it may be its place
+			p.takeDown(lb, f, m)
+		}
 	}
 }
 
