@@ -394,6 +394,48 @@ func TestSecurityGroups(t *testing.T) {
 	}
 }
 
+// TestSecurityGroupOfOthers: what somebody else is writing in a security group is not overtaken.
+func TestSecurityGroupOfOthers(t *testing.T) {
+	group := "/subscriptions/" + testSubscription + "/resourceGroups/clusters/providers/Microsoft.Network/networkSecurityGroups/nodes"
+	w := newWorld(t, nil, slow())
+	for m, l := range w.config.Members {
+		l.NetworkSecurityGroup = group
+		w.config.Members[m] = l
+	}
+	w.start()
+	w.sim.AddSecurityGroup(group, "eastus")
+	w.web(nil)
+	theirs := securityRule{Description: "theirs", Protocol: "Tcp", Sources: []string{"Internet"}, Destination: []string{"10.9.9.9"}, Ports: []string{"22"}, Priority: 100}
+	wrote := false
+	for range 200 {
+		after, more := w.turn()
+		if !more {
+			break
+		}
+		if !wrote && len(w.sim.IDs("publicIPAddresses")) == 1 && w.clock.Now().After(newClock().now.Add(2*time.Second)) {
+			if _, err := w.p.client.putRule(t.Context(), group+"/securityRules/theirs", theirs, ""); err != nil {
+				t.Fatal(err)
+			}
+			wrote = true
+		}
+		w.clock.advance(after)
+	}
+	var last time.Time
+	for _, e := range w.sim.Exchanges() {
+		if e.Method == "PUT" && strings.Contains(e.Path, "/securityRules/") {
+			if !last.IsZero() && e.At.Sub(last) < latencies()["securityRules"] {
+				t.Errorf("%s is written %s after another rule, which takes %s", lastOf(e.Path), e.At.Sub(last), latencies()["securityRules"])
+			}
+			last = e.At
+		}
+	}
+	w.look()
+	w.reaches("web", "m1", "m2")
+	if !wrote {
+		t.Error("they wrote nothing")
+	}
+}
+
 // TestConfig reads provider files.
 func TestConfig(t *testing.T) {
 	good := "fleet: prod\nsubscription: " + testSubscription + "\nresourceGroup: fleet-lb\n"

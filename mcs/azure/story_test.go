@@ -95,6 +95,16 @@ func TestAnotherNetwork(t *testing.T) {
 		t.Fatalf("%s: it never comes to rest: %s", what, frontends(w.state))
 	}
 	w.export("m2", "web", 1)
+	w.deaf = map[string]bool{"m1": true} // for a while it cannot be written to
+	for range 60 {
+		after, _ := w.turn()
+		w.clock.advance(after)
+	}
+	w.look()
+	if now := w.frontend("web").Addresses; len(now) != 1 || now[0] != was || !slices.Equal(w.sim.Reach(was, 80, "tcp").Clusters, []string{"m1"}) {
+		t.Errorf("m1 does not know the new address yet, and clients are told of %v; the old one reaches %+v", now, w.sim.Reach(was, 80, "tcp"))
+	}
+	w.deaf = nil
 	through("another network comes", false)
 	w.reaches("web", "m1", "m2")
 	if r := w.sim.Reach(was, 80, "tcp"); !slices.Contains(r.Clusters, "m1") {

@@ -168,9 +168,9 @@ func (p *Provider) take(ctx context.Context, key mcs.Key, s step) {
 		}
 		return
 	}
-	if state := p.stateOf(key, s); state != "" && !settled(state) {
-		// Somebody, or this fleet before it started anew, is at it.
-		p.setbacks[at(s.root)] = &setback{fault: &fault{cause: busy, text: "Azure is at work on it (" + state + ")"}, what: s.String(), until: p.now().Add(p.meter.budget.PollEvery)}
+	if g := p.stands.groups[at(s.root)]; isSecurityGroup(s.root) && !settled(g.State) {
+		// Others write rules there, too. Of what is ours alone, steps are not even planned while Azure is at work on it.
+		p.setbacks[at(s.root)] = &setback{fault: &fault{cause: busy, text: "Azure is at work on it"}, what: s.String(), until: p.now().Add(lookAgain)}
 		return
 	}
 	fresh := p.progress(key).steps
@@ -366,18 +366,6 @@ func (p *Provider) noteDowns() {
 		}
 	}
 	p.downs = downs
-}
-
-// stateOf is the provisioning state of what s writes to; empty when it is not there.
-func (p *Provider) stateOf(key mcs.Key, s step) string {
-	f := p.stands.of(key)
-	switch {
-	case isPublicIP(s.root):
-		return f.IPs[at(s.root)].State
-	case isSecurityGroup(s.root):
-		return p.stands.groups[at(s.root)].State
-	}
-	return f.LBs[at(s.root)].State
 }
 
 func isPublicIP(id string) bool { return contains(id, "/publicIPAddresses/") }

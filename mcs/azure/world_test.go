@@ -39,6 +39,8 @@ type world struct {
 	wire  *wire
 	// mute is a process that lost its claim on members: it writes nothing there, and may not know yet.
 	mute bool
+	// deaf are members whose Services are not told of addresses.
+	deaf map[string]bool
 
 	resolver mcs.Resolver
 	// frozen tells that members change by what they are told only, so that there is nothing to do about them while that is the same.
@@ -183,6 +185,9 @@ func (w *world) bringMembers(r mcs.Resolution) bool {
 			}
 		case corev1.ServiceStatus:
 			o := w.members[write.Cluster]
+			if w.deaf[write.Cluster] {
+				continue
+			}
 			for i := range o.Derived {
 				if d := &o.Derived[i]; d.Name == write.Name {
 					d.Ingress, changed = nil, true
