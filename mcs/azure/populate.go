@@ -30,7 +30,9 @@ func (c designer) populate(d *design, i int, lb mcs.LoadBalancer, s settings, si
 		if why := c.out(*d, *p, lb, s, site, f); why != "" {
 			d.Waiting = true
 			d.Notes = append(d.Notes, fmt.Sprintf("cluster %s takes no connections: %s", site.Name, why))
-			if d.Global == nil || !f.holds(*p, site.Name) || !p.knownTo(site, f) {
+			alone := *d
+			alone.Global = nil
+			if d.Global == nil || !f.holds(*p, site.Name) || c.out(alone, *p, lb, s, site, f) != "" {
 				continue
 			}
 			d.Unaware = true // all that its nodes do not know is the global address, which is new: they go on
@@ -49,12 +51,6 @@ func (f found) holds(p part, cluster string) bool {
 	return slices.ContainsFunc(f.LBs[at(p.LB.ID)].Pools, func(to pool) bool {
 		return slices.ContainsFunc(to.Backends, func(b backend) bool { return !b.Down && ownerOf(b.Name) == cluster })
 	})
-}
-
-// knownTo tells whether the nodes of a site know the part's own address.
-func (p part) knownTo(site mcs.Site, f found) bool {
-	a := f.addressOf(p)
-	return a.IsValid() && site.Service != nil && !site.Service.Deleting && slices.Contains(site.Service.Ingress, a.String())
 }
 
 // targets are the addresses of a site that go into a pool.

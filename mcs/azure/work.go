@@ -140,7 +140,7 @@ func (p *Provider) choose(todo map[mcs.Key]progress) (mcs.Key, step, bool) {
 	return bestKey, best, found
 }
 
-// mayTake tells whether nothing keeps s waiting, the budget included: what it takes of that is given back, as taking the step takes it.
+// mayTake tells whether nothing keeps s waiting: no write that is under way, none that failed a moment ago, and no budget.
 func (p *Provider) mayTake(s step) bool {
 	root, now := at(s.root), p.now()
 	if p.pending[root] != nil {
