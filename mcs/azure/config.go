@@ -2,6 +2,7 @@ package azure
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -95,7 +96,7 @@ func ReadConfig(file string) (Config, error) {
 func ParseConfig(data []byte) (Config, error) {
 	var c Config
 	if err := yaml.UnmarshalStrict(data, &c); err != nil {
-		return Config{}, err
+		return Config{}, errors.New(strings.TrimPrefix(err.Error(), "error unmarshaling JSON: while decoding JSON: json: "))
 	}
 	c.Mode = cmp.Or(c.Mode, ModeVIP)
 	c.Drain.Duration = cmp.Or(c.Drain.Duration, defaultDrain)

@@ -102,7 +102,7 @@ func (a Auth) credential(transport policy.Transporter) (azcore.TokenCredential, 
 		credential, err = azidentity.NewAzureCLICredential(nil)
 	case methodNone:
 		if plain, e := a.plainHTTP(); e != nil || !plain {
-			return nil, errors.New("no credentials are for a simulator only: its endpoint is http:// on this machine")
+			return nil, errors.New("none is for a simulator only, whose endpoint is http:// on this machine")
 		}
 		return noCredential{}, nil
 	default:
