@@ -341,3 +341,39 @@ func (w *world) ofCluster(cluster string) (down, all int) {
 	}
 	return down, all
 }
+
+// TestDrainOrderOfRegions: a region first leaves the pool of tier Global, then its nodes are drained, and then its load balancer goes.
+func TestDrainOrderOfRegions(t *testing.T) {
+	w := newWorld(t, map[string]string{"m2": "westus", "m3": "northeurope"}, slow())
+	w.web(nil)
+	w.export("m3", "web", 1)
+	w.settle()
+	w.reaches("web", "m1", "m2", "m3")
+	w.sim.Forget()
+	began := w.clock.Now()
+	w.unexport("m3", "web")
+	w.settle()
+	w.reaches("web", "m1", "m2")
+	want := []string{"PUT regions", "PUT nodes", "DELETE"}
+	var drained, gone time.Duration
+	for _, e := range w.sim.Exchanges() {
+		if !e.IsWrite() {
+			continue
+		}
+		if write := e.Method + " " + lastOf(e.Path); len(want) == 0 || !strings.HasPrefix(write, want[0]) {
+			t.Errorf("written is %q, next should be %q", write, want)
+		} else {
+			want = want[1:]
+		}
+		if strings.HasSuffix(e.Path, "/nodes") {
+			drained = e.At.Sub(began)
+		}
+		gone = e.At.Sub(began)
+	}
+	if len(want) > 0 || gone-drained < w.config.Drain.Duration {
+		t.Errorf("left to write is %q; nodes are drained after %s, and the load balancer goes after %s", want, drained, gone)
+	}
+	if n := len(w.sim.IDs("loadBalancers")); n != 3 {
+		t.Errorf("%d load balancers stand, want two regional ones and the one of tier Global", n)
+	}
+}
