@@ -493,3 +493,27 @@ func TestWrongAnnotations(t *testing.T) {
 		t.Errorf("other's annotations: %q, %q", problems, notes)
 	}
 }
+
+// TestAnotherSubscription: nodes of a network in another subscription are reached through a pool that says so.
+func TestAnotherSubscription(t *testing.T) {
+	other := strings.Replace(networkID("east"), testSubscription, "00000000-0000-0000-0000-000000000002", 1)
+	w := newWorld(t, nil, slow())
+	w.sim.AddNetwork(other, "eastus", "10.100.0.0/16", "lb")
+	for m, l := range w.config.Members {
+		l.VirtualNetwork = other
+		w.config.Members[m] = l
+	}
+	w.start()
+	w.web(nil)
+	w.settle()
+	w.reaches("web", "m1", "m2")
+	if !strings.Contains(w.json(), `"syncMode":"Manual"`) {
+		t.Errorf("in place is %s", w.json())
+	}
+	w.start()
+	w.sim.Forget()
+	w.settle()
+	if writes := w.writes(); len(writes) > 0 {
+		t.Errorf("a second pass writes %q", writes)
+	}
+}
