@@ -15,7 +15,10 @@ func (c designer) populate(d *design, i int, lb mcs.LoadBalancer, s settings, si
 	p.Unknown = slices.Clone(d.Unseen)
 	to := &p.LB.Pools[0]
 	for _, site := range sites {
-		if site.Unseen || len(site.Nodes) == 0 {
+		if site.Unseen {
+			continue
+		}
+		if len(site.Nodes) == 0 {
 			p.Unknown = append(p.Unknown, site.Name)
 			continue
 		}
